@@ -5,6 +5,7 @@
  */
 export * from "./add.ts";
 export * from "./attention.ts";
+export * from "./centered.ts";
 export * from "./concat_channels.ts";
 export * from "./conv2d.ts";
 export * from "./downsample.ts";
