@@ -105,3 +105,28 @@ export type Pairs = readonly (readonly [string, string])[];
 function othersOf(name: string, pairs: Pairs): string[] {
   return pairs.flatMap(([a, b]) => name === a ? [b] : name === b ? [a] : []);
 }
+
+/** Whether an identifier is read as a value, not declared, named as a property or called. */
+export function isValue(node: ts.Identifier): boolean {
+  const { parent } = node;
+  if (ts.isPropertyAccessExpression(parent)) return parent.expression === node;
+  if (ts.isCallExpression(parent) && parent.expression === node) return false;
+  if (ts.isBinaryExpression(parent) && parent.left === node && isAssignment(parent)) return false;
+  return !ts.isBindingElement(parent) && !ts.isShorthandPropertyAssignment(parent) &&
+    !ts.isPropertyAssignment(parent) && !ts.isParameter(parent) &&
+    !(ts.isVariableDeclaration(parent) && parent.name === node) &&
+    !ts.isPostfixUnaryExpression(parent) && !ts.isPrefixUnaryExpression(parent);
+}
+
+function isAssignment(node: ts.BinaryExpression): boolean {
+  const { kind } = node.operatorToken;
+  return kind >= K.FirstAssignment && kind <= K.LastAssignment;
+}
+
+/** Whether a call is of min or max, whose arguments may stand in any order. */
+export function isMinOrMax(node: ts.Node): boolean {
+  return isCallOf(node, "Math.min", "Math.max");
+}
+
+/** Finds the ways in which one kind of mistake can be made at a node. */
+export type Operator = (node: ts.Node, context: Context) => Edit[];
