@@ -124,7 +124,7 @@ function softmaxBackward(
 /** The matrix `[length, D]` of one head of one sample, in double. */
 function rows(x: Tensor, head: number, length: number): Float64Array {
   const size = length * x.shape[3];
-  return Float64Array.from(x.data.subarray(head * size, (head + 1) * size));
+  return new Float64Array(x.data.subarray(head * size, (head + 1) * size));
 }
 
 /** `heads` counts those of all samples. */

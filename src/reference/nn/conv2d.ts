@@ -61,7 +61,7 @@ export function conv2d(
   const { N, C, O, kH, kW, outH, outW, stride } = geometry;
   if (bias !== null) checkShape("bias", bias, [O]);
   const y = zerosLike(x, [N, O, outH, outW]);
-  const kernel = Float64Array.from(weight.data);
+  const kernel = new Float64Array(weight.data);
   const sum = new Float64Array(outH * outW);
   for (let n = 0; n < N; n++) {
     const planes = padded(x, n, geometry);
@@ -165,7 +165,7 @@ function addKernelGradient(
 ): void {
   for (let o = 0; o < O; o++) {
     const start = (n * O + o) * outH * outW;
-    const g = Float64Array.from(dY.data.subarray(start, start + outH * outW));
+    const g = new Float64Array(dY.data.subarray(start, start + outH * outW));
     for (let c = 0; c < C; c++) {
       for (let a = 0; a < kH; a++) {
         const k = ((o * C + c) * kH + a) * kW;

@@ -17,8 +17,8 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   if (bias !== null) checkShape("bias", bias, [O]);
   const sums = new Float64Array(M * O);
   if (bias !== null) { for (let m = 0; m < M; m++) sums.set(bias.data, m * O); }
-  const weightT = transposed(Float64Array.from(weight.data), [O, I]);
-  addProduct(sums, Float64Array.from(x.data), weightT, [M, I], O);
+  const weightT = transposed(new Float64Array(weight.data), [O, I]);
+  addProduct(sums, new Float64Array(x.data), weightT, [M, I], O);
   const y = zerosLike(x, [...x.shape.slice(0, -1), O]);
   y.data.set(sums);
   return y;
@@ -39,12 +39,12 @@ export interface LinearGradients {
 export function linearBackward(dY: Tensor, x: Tensor, weight: Tensor): LinearGradients {
   const { M, I, O } = linearSizes(x, weight);
   checkShape("dY", dY, [...x.shape.slice(0, -1), O]);
-  const g = Float64Array.from(dY.data);
+  const g = new Float64Array(dY.data);
   const sumsX = new Float64Array(M * I);
-  addProduct(sumsX, g, Float64Array.from(weight.data), [M, O], I);
+  addProduct(sumsX, g, new Float64Array(weight.data), [M, O], I);
   const gT = transposed(g, [M, O]);
   const sumsWeight = new Float64Array(O * I);
-  addProduct(sumsWeight, gT, Float64Array.from(x.data), [O, M], I);
+  addProduct(sumsWeight, gT, new Float64Array(x.data), [O, M], I);
   const dX = zerosLike(x), dWeight = zerosLike(weight), dBias = zerosLike(weight, [O]);
   dX.data.set(sumsX);
   dWeight.data.set(sumsWeight);
