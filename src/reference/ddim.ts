@@ -43,13 +43,22 @@ export interface DdimOptions extends DdimReadOptions {
 }
 
 /**
- * σ_t(η) = η·√((1−ᾱ_prev)/(1−ᾱ_t))·√(1−ᾱ_t/ᾱ_prev) (Song et al. 2021, eq. 16), where
- * 1−ᾱ_t/ᾱ_prev is written as ((1−ᾱ_t) − (1−ᾱ_prev))/ᾱ_prev.
+ * 1−ᾱ_t/ᾱ_prev, the variance that leads from x_prev to x_t: among small noise shares from their
+ * difference, among small signal shares from their quotient, where each cancels less.
+ */
+function addedVariance(level: NoiseLevel, previous: NoiseLevel): number {
+  return level.oneMinusAlphaBar < previous.alphaBar
+    ? (level.oneMinusAlphaBar - previous.oneMinusAlphaBar) / previous.alphaBar
+    : 1 - level.alphaBar / previous.alphaBar;
+}
+
+/**
+ * σ_t(η) = η·√((1−ᾱ_prev)/(1−ᾱ_t))·√(1−ᾱ_t/ᾱ_prev) (Song et al. 2021, eq. 16).
  *
  * @throws {ArgumentError} if ᾱ_prev < ᾱ_t.
  */
 export function ddimSigma(eta: number, level: NoiseLevel, previous: NoiseLevel): number {
-  const added = (level.oneMinusAlphaBar - previous.oneMinusAlphaBar) / previous.alphaBar;
+  const added = addedVariance(level, previous);
   if (!(added >= 0)) {
     unexpected(`an ᾱ of at least ${level.alphaBar} at the end of the step`, previous.alphaBar);
   }

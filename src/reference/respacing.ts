@@ -77,7 +77,7 @@ export function sectionTimesteps(T: number, counts: readonly number[]): number[]
   let start = 0;
   counts.forEach((count, k) => {
     const size = short + (k < longer ? 1 : 0);
-    checkInteger(`the count of section ${k + 1}`, count, 1, size);
+    checkInteger(`the count of section ${k + 1}`, count, 0, size);
     const stride = count > 1 ? (size - 1) / (count - 1) : 1;
     let position = 0;
     for (let i = 0; i < count; i++, position += stride) {
@@ -121,6 +121,7 @@ export function selectTimesteps(request: TimestepRequest): number[] {
       unexpected(`sections to be a list of 1..${T} counts`, counts);
     }
     const times = sectionTimesteps(T, counts);
+    if (times.length === 0) unexpected("sections that keep at least one time", counts);
     if (request.steps !== undefined && request.steps !== times.length) {
       throw new ArgumentError(
         `Expected steps to be the sum of sections, ${times.length}, but got ${show(request.steps)}`,

@@ -45,10 +45,13 @@ export interface Schedule {
   readonly snr: Float64Array;
 }
 
-/** `count` numbers from `start` to `end`, evenly spaced; a single one is `start`. */
+/** `count` numbers from `start` to `end`, evenly spaced, the last exactly `end`; a single one is `start`. */
 function linspace(start: number, end: number, count: number): Float64Array {
   const spacing = count > 1 ? (end - start) / (count - 1) : 0;
-  return Float64Array.from({ length: count }, (_, i) => start + i * spacing);
+  return Float64Array.from(
+    { length: count },
+    (_, i) => i > 0 && i === count - 1 ? end : start + i * spacing,
+  );
 }
 
 /** β_t evenly spaced from `betaStart` to `betaEnd` (Ho et al. 2020, section 4). Not rescaled with T. */
@@ -240,7 +243,7 @@ export function signalToNoise(beta: Float64Array): Float64Array {
  * β rescaled so that ᾱ_T = 0 while ᾱ_1 stays: √ᾱ is shifted by −√ᾱ_T and scaled by
  * √ᾱ_1/(√ᾱ_1 − √ᾱ_T) (Lin et al. 2023, algorithm 1).
  *
- * @throws {ArgumentError} if there are fewer than two steps.
+ * @throws {ArgumentError} if there are fewer than two steps, or so many that ᾱ stops falling in double.
  */
 export function rescaleZeroTerminalSnr(beta: Float64Array): Float64Array {
   checkInteger("T with zeroTerminalSnr", beta.length, 2, MAX_T);
@@ -248,7 +251,12 @@ export function rescaleZeroTerminalSnr(beta: Float64Array): Float64Array {
   const first = root[0], last = root[root.length - 1];
   if (!(first > last)) unexpected("betas large enough that ᾱ_1 > ᾱ_T in double", first - last);
   const rescaled = root.map((r) => ((r - last) * first / (first - last)) ** 2);
-  return rescaled.map((signal, k) => k === 0 ? beta[0] : 1 - signal / rescaled[k - 1]);
+  return rescaled.map((signal, k) => {
+    if (k === 0) return beta[0];
+    // In a long process ᾱ reaches 0, or its last value, in double before the last step.
+    if (rescaled[k - 1] === 0) unexpected("an ᾱ that falls in double up to the last step", root[k]);
+    return 1 - signal / rescaled[k - 1];
+  });
 }
 
 /**
