@@ -59,9 +59,10 @@ function writeFile(path: string, content: Uint8Array): void {
   }
 }
 
-async function main(args: string[]): Promise<number> {
+/** Runs `oracle` with its arguments; returns the exit code. */
+export async function oracle(args: readonly string[]): Promise<number> {
   const unknown: string[] = [];
-  const flags = parseArgs(args, {
+  const flags = parseArgs([...args], {
     boolean: ["help"],
     alias: { help: "h" },
     unknown: (arg) => (unknown.push(arg), false),
@@ -85,4 +86,4 @@ async function main(args: string[]): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await oracle(Deno.args));

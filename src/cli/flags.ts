@@ -1,0 +1,174 @@
+/**
+ * Flags of a command as a table, from which come the parsing, the checks and the help.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { UsageError } from "./terminal.ts";
+
+/** What a flag takes. One without a default may be left out. */
+export type Flag =
+  & { readonly help: string }
+  & (
+    | {
+      readonly kind: "integer";
+      readonly min: number;
+      readonly max: number;
+      readonly default?: number;
+    }
+    | {
+      readonly kind: "number";
+      readonly min: number;
+      readonly max: number;
+      readonly default?: number;
+    }
+    | { readonly kind: "text"; readonly placeholder: string; readonly default?: string }
+    | { readonly kind: "choice"; readonly values: readonly string[]; readonly default?: string }
+    | { readonly kind: "switch" }
+  );
+
+/** A command's name, purpose, flags by name and examples. */
+export interface CommandSpec<Flags extends Readonly<Record<string, Flag>>> {
+  /** As in `deno task NAME`. */
+  readonly name: string;
+  /** One sentence. */
+  readonly summary: string;
+  /** Flags by name, without dashes. */
+  readonly flags: Flags;
+  /** Command lines with what they do. */
+  readonly examples: readonly (readonly [line: string, what: string])[];
+}
+
+type Raw<F extends Flag> = F extends { kind: "integer" | "number" } ? number
+  : F extends { kind: "choice"; values: readonly (infer V)[] } ? V
+  : F extends { kind: "switch" } ? boolean
+  : string;
+
+/** The values of flags by name; undefined where one without default was left out. */
+export type FlagValues<Flags extends Readonly<Record<string, Flag>>> = {
+  readonly [K in keyof Flags]: Flags[K] extends { kind: "switch" } | { default: unknown }
+    ? Raw<Flags[K]>
+    : Raw<Flags[K]> | undefined;
+};
+
+/** What a command line asks for. */
+export interface Parsed<Flags extends Readonly<Record<string, Flag>>> {
+  /** Whether the help is asked for; then nothing else was checked. */
+  readonly help: boolean;
+  /** Values, defaults filled in. */
+  readonly values: FlagValues<Flags>;
+  /** Names of the flags that were written down. */
+  readonly given: ReadonlySet<string>;
+}
+
+/**
+ * Reads a command line.
+ *
+ * @throws {UsageError} for an unknown flag, an argument that is none, or a value out of range.
+ */
+export function parseFlags<const Flags extends Readonly<Record<string, Flag>>>(
+  spec: CommandSpec<Flags>,
+  args: readonly string[],
+): Parsed<Flags> {
+  const flags = Object.entries<Flag>(spec.flags);
+  const switches = flags.filter(([, flag]) => flag.kind === "switch").map(([name]) => name);
+  const strangers: string[] = [];
+  const parsed = parseArgs([...args], {
+    boolean: [...switches, "help"],
+    string: flags.filter(([, flag]) => flag.kind !== "switch").map(([name]) => name),
+    alias: { help: "h" },
+    unknown: (arg) => {
+      strangers.push(arg);
+      return false;
+    },
+  });
+  const help = parsed.help === true;
+  if (!help && strangers.length > 0) {
+    throw new UsageError(
+      `Expected flags of ${spec.name} but got ${strangers[0]}: see \`${spec.name} --help\``,
+    );
+  }
+  const given = new Set(
+    flags.map(([name]) => name).filter((name) =>
+      parsed[name] !== undefined && parsed[name] !== false
+    ),
+  );
+  const values = flags.map(([name, flag]) => [
+    name,
+    help ? undefined : readValue(spec.name, name, flag, parsed[name]),
+  ]);
+  return { help, values: Object.fromEntries(values), given };
+}
+
+function readValue(
+  command: string,
+  name: string,
+  flag: Flag,
+  found: unknown,
+): string | number | boolean | undefined {
+  if (flag.kind === "switch") return found === true;
+  if (found === undefined) return flag.default;
+  const text = String(found);
+  if (text === "") {
+    throw new UsageError(
+      `Expected a value after --${name} but got none: see \`${command} --help\``,
+    );
+  }
+  switch (flag.kind) {
+    case "text":
+      return text;
+    case "choice":
+      if (flag.values.includes(text)) return text;
+      throw new UsageError(`Expected --${name} ${flag.values.join("|")} but got ${text}`);
+    case "integer":
+    case "number": {
+      const number = NUMBER.test(text) ? Number(text) : NaN;
+      const fits = number >= flag.min && number <= flag.max;
+      if (fits && (flag.kind === "number" || Number.isInteger(number))) return number;
+      throw new UsageError(`Expected --${name} ${rangeOf(flag)} but got ${text}`);
+    }
+  }
+}
+
+const NUMBER = /^[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i;
+
+function rangeOf(flag: { kind: string; min: number; max: number }): string {
+  const what = flag.kind === "integer" ? "an integer" : "a number";
+  return flag.max >= Number.MAX_SAFE_INTEGER
+    ? `to be ${what} of at least ${flag.min}`
+    : `to be ${what} in ${flag.min}..${flag.max}`;
+}
+
+/** The help of a command: purpose, flags with defaults, examples. */
+export function helpText(spec: CommandSpec<Readonly<Record<string, Flag>>>): string {
+  const rows = Object.entries(spec.flags).map(([name, flag]): [string, string] => [
+    `--${name}${placeholderOf(flag)}`,
+    flag.help + ("default" in flag ? ` (default ${flag.default})` : ""),
+  ]);
+  rows.push(["-h, --help", "This text."]);
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return [
+    `${spec.name}: ${spec.summary}`,
+    "",
+    "Flags:",
+    ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`),
+    "",
+    "Examples:",
+    ...spec.examples.flatMap(([line, what]) => [`  # ${what}`, `  ${line}`]),
+  ].join("\n");
+}
+
+function placeholderOf(flag: Flag): string {
+  switch (flag.kind) {
+    case "switch":
+      return "";
+    case "choice":
+      return ` ${flag.values.join("|")}`;
+    case "text":
+      return ` ${flag.placeholder}`;
+    case "integer":
+      return " N";
+    case "number":
+      return " X";
+  }
+}

@@ -1,0 +1,46 @@
+import { imageBatch, type ImageDataset } from "../data/image_dataset.ts";
+import { normalTensor, randomInteger, streamOf } from "../math/noise.ts";
+import type { Tensor } from "../math/tensor.ts";
+import { qSample } from "../reference/forward.ts";
+import { lossSimple } from "../reference/loss.ts";
+import type { Schedule } from "../reference/schedule.ts";
+
+/** Seed of every evaluation, so that the figures of all runs can be compared. */
+const EVALUATION_SEED = 0;
+const BATCH = 16;
+
+/** ε̂ for a batch with one time (the paper's) per sample. */
+export type BatchModel = (xt: Tensor, times: readonly number[]) => Tensor | Promise<Tensor>;
+
+/**
+ * L_simple of a model, mean over elements, on the first `count` images of a dataset it has not seen.
+ * Image i always meets the same time and noise: those of streams ("evaluate", i, 0) and (…, 1).
+ *
+ * @param onImages called with the number of images done so far.
+ */
+export async function heldOutLoss(
+  model: BatchModel,
+  schedule: Schedule,
+  dataset: ImageDataset,
+  count: number,
+  onImages: (done: number) => void = () => {},
+): Promise<number> {
+  let sum = 0, elements = 0;
+  for (let start = 0; start < count; start += BATCH) {
+    const indices = Array.from({ length: Math.min(BATCH, count - start) }, (_, k) => start + k);
+    const x0 = imageBatch(dataset, indices);
+    const times = indices.map((i) => {
+      const stream = streamOf("evaluate", i, 0);
+      return schedule.timesteps[
+        randomInteger(EVALUATION_SEED, stream, schedule.timesteps.length)
+      ];
+    });
+    const streams = indices.map((i) => streamOf("evaluate", i, 1));
+    const noise = normalTensor(EVALUATION_SEED, streams, x0.shape);
+    const loss = lossSimple(noise, await model(qSample(schedule, times, x0, noise), times));
+    sum += loss.sum;
+    elements += noise.data.length;
+    onImages(start + indices.length);
+  }
+  return sum / elements;
+}

@@ -1,0 +1,52 @@
+/**
+ * The program of the package: `deno run jsr:@ddpm/ddpm/cli COMMAND`. Each command is a module of its
+ * own and only loaded when asked for.
+ *
+ * @module
+ */
+import { type Command, EXIT, runCommand, say, UsageError } from "./terminal.ts";
+
+const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<Command> }>> = {
+  train: {
+    summary: "train a U-Net on MNIST and draw a grid of samples",
+    load: async () => (await import("./train.ts")).train,
+  },
+  sample: {
+    summary: "draw images from a trained model into a PNG grid",
+    load: async () => (await import("./sample.ts")).sample,
+  },
+  oracle: {
+    summary: "answer requests on standard input from the reference, for checking other programs",
+    load: async () => (await import("./oracle.ts")).oracle,
+  },
+};
+
+function help(): string {
+  return [
+    "Denoising diffusion: the truth, and the tools on top of it.",
+    "",
+    "Commands:",
+    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`),
+    "",
+    "COMMAND --help lists a command's flags and examples.",
+  ].join("\n");
+}
+
+/** Runs the command that the first argument names; returns the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === "--help" || name === "-h") {
+    say(help());
+    return EXIT.success;
+  }
+  if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
+    throw new UsageError(
+      `Expected a command (${Object.keys(COMMANDS).join(", ")}) but got ` +
+        `${name ?? "none"}: see --help`,
+    );
+  }
+  const command = await COMMANDS[name].load();
+  return await command(rest);
+}
+
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

@@ -1,0 +1,159 @@
+/**
+ * `sample`: draws images from a checkpoint with the reference.
+ *
+ * @module
+ */
+import { imageGrid } from "../data/image_grid.ts";
+import { encodePng } from "../data/png.ts";
+import { writeAtomic } from "../data/write_atomic.ts";
+import type { Checkpoint } from "../spec/checkpoint.ts";
+import type { Parameters } from "../spec/unet_parameters.ts";
+import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
+import { readCheckpoint } from "./run_folder.ts";
+import { sampleImages } from "./sampling.ts";
+import {
+  duration,
+  EXIT,
+  FailureError,
+  note,
+  ProgressLine,
+  runCommand,
+  say,
+  UsageError,
+} from "./terminal.ts";
+
+const SAMPLE = {
+  name: "sample",
+  summary: "draws images from a trained model into a PNG grid.",
+  flags: {
+    checkpoint: {
+      kind: "text",
+      placeholder: "PATH",
+      default: "models/mnist-tiny",
+      help: "A checkpoint, or the folder of a run or model.",
+    },
+    weights: {
+      kind: "choice",
+      values: ["ema", "raw"],
+      default: "ema",
+      help: "The averaged weights, or those of the last step.",
+    },
+    sampler: { kind: "choice", values: ["ddim", "ddpm"], default: "ddim", help: "The process." },
+    steps: { kind: "integer", min: 1, max: 1_000_000, default: 50, help: "Times to visit." },
+    spacing: {
+      kind: "choice",
+      values: ["trailing", "leading", "linspace", "quadratic", "stride", "sections"],
+      default: "trailing",
+      help: "The rule by which they are picked.",
+    },
+    eta: {
+      kind: "number",
+      min: 0,
+      max: 1,
+      default: 0,
+      help: "Noise of DDIM: 0 is deterministic, 1 is as much as DDPM.",
+    },
+    variance: {
+      kind: "choice",
+      values: ["beta", "betaTilde"],
+      default: "beta",
+      help: "Variance of DDPM's steps.",
+    },
+    clip: {
+      kind: "choice",
+      values: ["static", "dynamic", "none"],
+      default: "static",
+      help: "How predicted images are kept in range.",
+    },
+    seed: {
+      kind: "integer",
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+      default: 0,
+      help: "Seed of the noise.",
+    },
+    first: {
+      kind: "integer",
+      min: 0,
+      max: 2 ** 27,
+      default: 0,
+      help: "Number of the first sample: a sample depends on the seed and its number alone.",
+    },
+    count: { kind: "integer", min: 1, max: 4096, default: 16, help: "How many samples." },
+    columns: {
+      kind: "integer",
+      min: 1,
+      max: 4096,
+      help: "Images per row (default: a square grid).",
+    },
+    zoom: { kind: "integer", min: 1, max: 64, default: 3, help: "Pixels per pixel." },
+    out: { kind: "text", placeholder: "FILE", default: "runs/samples.png", help: "The PNG file." },
+  },
+  examples: [
+    ["deno task sample", "16 digits from the model that comes with the package"],
+    [
+      "deno task sample --checkpoint runs/tiny --count 64 --seed 3",
+      "64 digits from a run of your own",
+    ],
+    [
+      "deno task sample --sampler ddpm --steps 1000 --count 4",
+      "The DDPM paper's own sampler, every step of it",
+    ],
+  ],
+} as const satisfies CommandSpec<Record<string, Flag>>;
+
+/** Runs `sample` with its arguments; returns the exit code. */
+export async function sample(args: readonly string[]): Promise<number> {
+  const { help, values, given } = parseFlags(SAMPLE, args);
+  if (help) {
+    say(helpText(SAMPLE));
+    return EXIT.success;
+  }
+  for (const [flag, sampler] of [["eta", "ddim"], ["variance", "ddpm"]] as const) {
+    if (given.has(flag) && values.sampler !== sampler) {
+      throw new UsageError(
+        `Expected --${flag} only with --sampler ${sampler} but got it with ${values.sampler}`,
+      );
+    }
+  }
+  const { file, checkpoint } = await readCheckpoint(values.checkpoint);
+  const start = performance.now();
+  const progress = new ProgressLine();
+  const images = await sampleImages(
+    checkpoint.unet,
+    weightsOf(checkpoint, values.weights, file),
+    checkpoint.schedule,
+    values,
+    (share) => {
+      const left = (1 / share - 1) * (performance.now() - start) / 1000;
+      progress.update(`sampling: ${Math.round(100 * share)} %  ${duration(left)} left`);
+    },
+  );
+  progress.finish();
+  const { zoom, columns } = values;
+  const png = encodePng(imageGrid(images, { zoom, columns }));
+  await Deno.mkdir(folderOf(values.out), { recursive: true });
+  await writeAtomic(values.out, png);
+  note(
+    `${values.count} samples of ${file} (step ${checkpoint.step}, ${values.weights} weights) in ` +
+      duration((performance.now() - start) / 1000),
+  );
+  say(values.out);
+  return EXIT.success;
+}
+
+function weightsOf(checkpoint: Checkpoint, weights: "ema" | "raw", file: string): Parameters {
+  if (weights === "ema") return checkpoint.ema;
+  if (checkpoint.training !== undefined) return checkpoint.training.model;
+  throw new FailureError(
+    `Expected a checkpoint with raw weights but ${file} only holds averaged ones: use --weights ema`,
+  );
+}
+
+/** The folder part of a path; "." if it has none. */
+function folderOf(path: string): string {
+  const end = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
+  return end < 0 ? "." : path.slice(0, end + 1);
+}
+
+if (import.meta.main) Deno.exit(await runCommand(sample, Deno.args));

@@ -1,0 +1,149 @@
+/**
+ * What a training run is made of: the examples of each step, and one step of the optimiser.
+ *
+ * @module
+ */
+import { imageBatch, type ImageDataset } from "../data/image_dataset.ts";
+import { normalTensor, permutation, randomInteger, streamOf } from "../math/noise.ts";
+import type { Tensor } from "../math/tensor.ts";
+import { adamStepAll } from "../reference/adam.ts";
+import { emaStepAll } from "../reference/ema.ts";
+import { qSample } from "../reference/forward.ts";
+import { clipGradNormAll } from "../reference/grad_norm.ts";
+import { lossSimple } from "../reference/loss.ts";
+import type { Schedule } from "../reference/schedule.ts";
+import { unetBackward, unetForward } from "../reference/unet.ts";
+import type { TrainingState } from "../spec/checkpoint.ts";
+import type { UNetConfig } from "../spec/unet_config.ts";
+import { initialParameters, type Parameters } from "../spec/unet_parameters.ts";
+import { zerosLike } from "../reference/nn/zeros_like.ts";
+
+/** The examples of one optimiser step. */
+export interface TrainBatch {
+  /** Images, `[N, C, H, W]`. */
+  readonly x0: Tensor;
+  /** The paper's time of each, 1..T. */
+  readonly times: readonly number[];
+  /** ε of each, shaped like `x0`. */
+  readonly noise: Tensor;
+  /** The number of each example in the run: what its dropout masks are drawn from. */
+  readonly items: readonly number[];
+}
+
+/** What moves the weights: one setting of a run. */
+export interface OptimiserOptions {
+  /** Learning rate after the warm-up. */
+  readonly lr: number;
+  /** Steps over which the learning rate rises from 0. */
+  readonly warmup: number;
+  /** Decay of the averaged weights, reached from below as the run gets long enough. */
+  readonly ema: number;
+  /** Global norm that gradients are clipped to. */
+  readonly clipNorm: number;
+}
+
+/** Weights, their average and the optimiser's moments between two steps. */
+export interface RunState extends TrainingState {
+  /** Averaged weights. */
+  readonly ema: Parameters;
+}
+
+/** The state before the first step: weights drawn from the seed, the average a copy, moments zero. */
+export function initialState(config: UNetConfig, seed: number): RunState {
+  const model = initialParameters(config, seed);
+  const zeros = () => new Map([...model].map(([name, theta]) => [name, zerosLike(theta)]));
+  return { model, ema: model, m: zeros(), v: zeros() };
+}
+
+/**
+ * The examples of step `step` (counted from 0). Example number e = step·N + n of the run has its
+ * image, time and noise from streams of its own, so nothing depends on how a run is cut into batches.
+ * Every epoch takes the images in an order of its own.
+ */
+export function trainBatch(
+  dataset: ImageDataset,
+  schedule: Schedule,
+  seed: number,
+  step: number,
+  N: number,
+): TrainBatch {
+  const items = Array.from({ length: N }, (_, n) => step * N + n);
+  const noise = normalTensor(
+    seed,
+    items.map((item) => streamOf("noise", item, 0)),
+    [N, ...dataset.imageShape],
+  );
+  const times = items.map((item) =>
+    schedule.timesteps[randomInteger(seed, streamOf("time", item, 0), schedule.timesteps.length)]
+  );
+  return { x0: imageBatch(dataset, imagesOf(dataset, seed, items)), times, noise, items };
+}
+
+/** The images of some examples: position e mod count in the order of epoch ⌊e/count⌋. */
+function imagesOf(dataset: ImageDataset, seed: number, items: readonly number[]): number[] {
+  const { count } = dataset;
+  const orders = new Map<number, Uint32Array>();
+  return items.map((item) => {
+    const epoch = Math.floor(item / count);
+    const order = orders.get(epoch) ?? epochOrder(seed, epoch, count);
+    orders.set(epoch, order);
+    return order[item % count];
+  });
+}
+
+/** The order of an epoch, kept for the steps after this one: drawing 60,000 places takes a while. */
+let lastOrder: { key: string; order: Uint32Array } | null = null;
+
+function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
+  const key = `${seed} ${epoch} ${count}`;
+  if (lastOrder?.key !== key) {
+    lastOrder = { key, order: permutation(seed, streamOf("order", epoch, 0), count) };
+  }
+  return lastOrder.order;
+}
+
+/**
+ * One step of training on L_simple (Ho et al. 2020, algorithm 1) with gradient clipping, Adam and the
+ * average of the weights.
+ *
+ * @param step number of this step; the first is 1.
+ * @returns the state after it, the loss before it (mean over elements) and the norm of its gradient.
+ */
+export function trainStep(
+  config: UNetConfig,
+  schedule: Schedule,
+  seed: number,
+  state: RunState,
+  batch: TrainBatch,
+  step: number,
+  options: OptimiserOptions,
+): { state: RunState; loss: number; gradNorm: number } {
+  const xt = qSample(schedule, batch.times, batch.x0, batch.noise);
+  const { output, tape } = unetForward(config, state.model, xt, networkTimes(batch.times), {
+    dropout: { seed, items: batch.items },
+  });
+  const loss = lossSimple(batch.noise, output);
+  const { gradients, norm } = clipGradNormAll(
+    unetBackward(tape, loss.gradient).gradients,
+    options.clipNorm,
+  );
+  const next = adamStepAll({ params: state.model, m: state.m, v: state.v }, gradients, step, {
+    lr: options.lr * Math.min(1, step / Math.max(1, options.warmup)),
+  });
+  const ema = emaStepAll(state.ema, next.params, emaDecay(options.ema, step));
+  return {
+    state: { model: next.params, m: next.m, v: next.v, ema },
+    loss: loss.mean,
+    gradNorm: norm,
+  };
+}
+
+/** The network counts times from 0, the paper from 1. */
+export function networkTimes(times: readonly number[]): number[] {
+  return times.map((t) => t - 1);
+}
+
+/** min(decay, (1 + step)/(10 + step)): a young average must forget its random start sooner. */
+export function emaDecay(decay: number, step: number): number {
+  return Math.min(decay, (1 + step) / (10 + step));
+}
