@@ -66,17 +66,17 @@ export function ddimSigma(eta: number, level: NoiseLevel, previous: NoiseLevel):
 }
 
 /**
- * √(1−ᾱ_prev−σ²), the share of ε̂ in x_prev (Song et al. 2021, eq. 12).
+ * √(1−ᾱ_prev−σ_t(η)²), the share of ε̂ in x_prev (Song et al. 2021, eq. 12). With σ put in, the radicand
+ * is (1−η²)(1−ᾱ_prev) + η²(1−ᾱ_prev)²·ᾱ_t/(ᾱ_prev(1−ᾱ_t)), where nothing cancels for η ≤ 1.
  *
  * @throws {ArgumentError} if σ² exceeds 1−ᾱ_prev, which η ≤ 1 rules out.
  */
-export function ddimDirection(eta: number, sigma: number, previous: NoiseLevel): number {
-  const square = previous.oneMinusAlphaBar - sigma * sigma;
-  if (square < 0 && eta > 1) {
-    unexpected("eta with σ² ≤ 1−ᾱ at the end of the step", eta);
-  }
-  // With η ≤ 1 a negative square is rounding around 0.
-  return Math.sqrt(Math.max(square, 0));
+export function ddimDirection(eta: number, level: NoiseLevel, previous: NoiseLevel): number {
+  const noise = previous.oneMinusAlphaBar;
+  const kept = noise * level.alphaBar / (previous.alphaBar * level.oneMinusAlphaBar);
+  const square = noise * ((1 - eta * eta) + eta * eta * kept);
+  if (square < 0) unexpected("eta with σ² ≤ 1−ᾱ at the end of the step", eta);
+  return Math.sqrt(square);
 }
 
 /** x̂_0 (clipped) and ε̂ of every element in double. */
@@ -141,7 +141,7 @@ export function ddimStep(
       ? { alphaBar: finalAlphaBar, oneMinusAlphaBar: 1 - finalAlphaBar }
       : noiseLevelAt(schedule, ends[n]);
     const sigma = ddimSigma(eta, level, previous);
-    const signal = Math.sqrt(previous.alphaBar), direction = ddimDirection(eta, sigma, previous);
+    const signal = Math.sqrt(previous.alphaBar), direction = ddimDirection(eta, level, previous);
     return (i) => signal * x0[i] + direction * epsilonHat[i] + sigma * z.data[i];
   });
   return { x, x0: tensor(xt.shape, x0) };
