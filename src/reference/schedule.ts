@@ -185,10 +185,17 @@ export function alphas(beta: Float64Array): Float64Array {
   return beta.map((b) => 1 - b);
 }
 
-/** ᾱ_t = Π_{s ≤ t} α_s (Ho et al. 2020, before eq. 4). */
-export function alphaBars(beta: Float64Array): Float64Array {
+/**
+ * ᾱ_t = Π_{s ≤ t} α_s (Ho et al. 2020, before eq. 4).
+ *
+ * @param alpha α where it is known better than 1 − β: between distant kept times, where β is near 1.
+ */
+export function alphaBars(
+  beta: Float64Array,
+  alpha: Float64Array = alphas(beta),
+): Float64Array {
   let product = 1;
-  return beta.map((b) => product *= 1 - b);
+  return alpha.map((a) => product *= a);
 }
 
 /** 1 − ᾱ_t = β_t + α_t(1 − ᾱ_{t−1}), a sum of positive terms. */
@@ -219,24 +226,45 @@ export function logBetaTildesClipped(beta: Float64Array): Float64Array {
   return tilde.map((b, k) => Math.log(k === 0 ? first : b));
 }
 
-/** Coefficient of x_0 in the posterior mean: √ᾱ_{t−1}·β_t/(1 − ᾱ_t) (Ho et al. 2020, eq. 7). */
-export function posteriorCoefsX0(beta: Float64Array): Float64Array {
-  const before = previous(alphaBars(beta), 1);
+/**
+ * Coefficient of x_0 in the posterior mean: √ᾱ_{t−1}·β_t/(1 − ᾱ_t) (Ho et al. 2020, eq. 7).
+ *
+ * @param alpha as in {@linkcode alphaBars}.
+ */
+export function posteriorCoefsX0(
+  beta: Float64Array,
+  alpha: Float64Array = alphas(beta),
+): Float64Array {
+  const before = previous(alphaBars(beta, alpha), 1);
   const variance = oneMinusAlphaBars(beta);
   return beta.map((b, k) => Math.sqrt(before[k]) * b / variance[k]);
 }
 
-/** Coefficient of x_t in the posterior mean: √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t) (Ho et al. 2020, eq. 7). */
-export function posteriorCoefsXt(beta: Float64Array): Float64Array {
+/**
+ * Coefficient of x_t in the posterior mean: √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t) (Ho et al. 2020, eq. 7).
+ *
+ * @param alpha as in {@linkcode alphaBars}.
+ */
+export function posteriorCoefsXt(
+  beta: Float64Array,
+  alpha: Float64Array = alphas(beta),
+): Float64Array {
   const variance = oneMinusAlphaBars(beta);
   const before = previous(variance, 0);
-  return beta.map((b, k) => Math.sqrt(1 - b) * before[k] / variance[k]);
+  return alpha.map((a, k) => Math.sqrt(a) * before[k] / variance[k]);
 }
 
-/** SNR_t = ᾱ_t/(1 − ᾱ_t) (Kingma et al. 2021, eq. 1). */
-export function signalToNoise(beta: Float64Array): Float64Array {
+/**
+ * SNR_t = ᾱ_t/(1 − ᾱ_t) (Kingma et al. 2021, eq. 1).
+ *
+ * @param alpha as in {@linkcode alphaBars}.
+ */
+export function signalToNoise(
+  beta: Float64Array,
+  alpha: Float64Array = alphas(beta),
+): Float64Array {
   const variance = oneMinusAlphaBars(beta);
-  return alphaBars(beta).map((signal, k) => signal / variance[k]);
+  return alphaBars(beta, alpha).map((signal, k) => signal / variance[k]);
 }
 
 /**
@@ -259,6 +287,18 @@ export function rescaleZeroTerminalSnr(beta: Float64Array): Float64Array {
   });
 }
 
+/** The β of each gap between kept times, the first gap starting at time 0. */
+function gapsOf(beta: Float64Array, keep: readonly number[]): Float64Array[] {
+  if (!Array.isArray(keep) || keep.length === 0) unexpected("keep to be a list of times", keep);
+  let last = 0;
+  return keep.map((t) => {
+    checkInteger(`keep ascending with its next time`, t, last + 1, beta.length);
+    const gap = beta.subarray(last, t);
+    last = t;
+    return gap;
+  });
+}
+
 /**
  * β of the process that keeps only `keep`: the variance added between kept times, 1 − Πα over the
  * gap, accumulated like 1 − ᾱ. Its ᾱ at a kept time is the original's (Nichol and Dhariwal 2021,
@@ -267,14 +307,20 @@ export function rescaleZeroTerminalSnr(beta: Float64Array): Float64Array {
  * @throws {ArgumentError} unless `keep` is a non-empty ascending list of times in 1..T.
  */
 export function respaceBetas(beta: Float64Array, keep: readonly number[]): Float64Array {
-  if (!Array.isArray(keep) || keep.length === 0) unexpected("keep to be a list of times", keep);
-  let last = 0;
-  return Float64Array.from(keep, (t) => {
-    checkInteger(`keep ascending with its next time`, t, last + 1, beta.length);
-    const gap = beta.subarray(last, t);
-    last = t;
-    return oneMinusAlphaBars(gap)[gap.length - 1];
-  });
+  return Float64Array.from(
+    gapsOf(beta, keep),
+    (gap) => oneMinusAlphaBars(gap)[gap.length - 1],
+  );
+}
+
+/**
+ * α of the process that keeps only `keep`: Πα over each gap. Over a long gap it is tiny, and 1 − β of
+ * {@linkcode respaceBetas} would have lost it.
+ *
+ * @throws {ArgumentError} as {@linkcode respaceBetas}.
+ */
+export function respaceAlphas(beta: Float64Array, keep: readonly number[]): Float64Array {
+  return Float64Array.from(gapsOf(beta, keep), (gap) => alphaBars(gap)[gap.length - 1]);
 }
 
 /**
@@ -286,21 +332,22 @@ export function createSchedule(config: ScheduleConfig): Schedule {
   const original = betas(config);
   const rescaled = config.zeroTerminalSnr ? rescaleZeroTerminalSnr(original) : original;
   const beta = config.keep === undefined ? rescaled : respaceBetas(rescaled, config.keep);
-  const alphaBar = alphaBars(beta);
+  const alpha = config.keep === undefined ? alphas(beta) : respaceAlphas(rescaled, config.keep);
+  const alphaBar = alphaBars(beta, alpha);
   const oneMinusAlphaBar = oneMinusAlphaBars(beta);
   return {
     T: original.length,
     timesteps: config.keep ?? Array.from(original, (_, k) => k + 1),
     beta,
-    alpha: alphas(beta),
+    alpha,
     alphaBar,
     oneMinusAlphaBar,
     betaTilde: betaTildes(beta),
     logBetaTildeClipped: logBetaTildesClipped(beta),
-    posteriorCoefX0: posteriorCoefsX0(beta),
-    posteriorCoefXt: posteriorCoefsXt(beta),
+    posteriorCoefX0: posteriorCoefsX0(beta, alpha),
+    posteriorCoefXt: posteriorCoefsXt(beta, alpha),
     sqrtAlphaBar: alphaBar.map(Math.sqrt),
     sqrtOneMinusAlphaBar: oneMinusAlphaBar.map(Math.sqrt),
-    snr: signalToNoise(beta),
+    snr: signalToNoise(beta, alpha),
   };
 }

@@ -92,8 +92,10 @@ function ruleOf(kind: BetaSchedule["kind"], T: number): fc.Arbitrary<BetaSchedul
 export const rule: fc.Arbitrary<BetaSchedule> = fc.tuple(fc.constantFrom(...KINDS), stepCount)
   .chain(([kind, T]) => ruleOf(kind, kind === "betas" ? Math.min(T, 24) : T));
 
-/** β_1..β_T of a drawn rule, with a last β of 1 among them. */
-export const betaList: fc.Arbitrary<number[]> = rule.map((drawn) => independentBetas(drawn).betas);
+/** β_1..β_T of a drawn rule, with a last β of exactly 1 among them. */
+export const betaList: fc.Arbitrary<number[]> = rule.map((drawn) =>
+  independentBetas(drawn).betas.map((beta) => beta > 1 - 1e-6 ? 1 : beta)
+);
 
 /** Times to keep out of 1..T, ascending: all, few, both ends, or without them. */
 export function keepOf(T: number): fc.Arbitrary<number[]> {
@@ -106,6 +108,8 @@ export function keepOf(T: number): fc.Arbitrary<number[]> {
 /** A drawn process: what the reference is given, and the same by the independent road. */
 export interface DrawnProcess extends IndependentProcess {
   readonly config: ScheduleConfig;
+  /** How a counterexample shows it. */
+  readonly [fc.toStringMethod]: () => string;
 }
 
 /** The independent process of a config with explicit β. */
@@ -117,7 +121,14 @@ export function processOf(
   const raw = logAlphas(betas);
   const rescaled = zeroTerminalSnr ? independentRescale(raw) : { logAlpha: raw, roundings: 0 };
   const config = { kind: "betas" as const, betas, zeroTerminalSnr, keep };
-  return { ...independentProcess(rescaled.logAlpha, keep, rescaled.roundings), config };
+  const process = independentProcess(rescaled.logAlpha, keep, rescaled.roundings);
+  return { ...process, config, [fc.toStringMethod]: () => describe(config) };
+}
+
+/** A config in a counterexample: long lists by their ends. */
+function describe({ betas, ...rest }: { readonly betas: readonly number[] }): string {
+  const ends = betas.length > 30 ? [betas[0], "…", betas[betas.length - 1]] : betas;
+  return JSON.stringify({ T: betas.length, betas: ends, ...rest });
 }
 
 /** Processes over every rule, respaced or not, some with zero terminal SNR. */

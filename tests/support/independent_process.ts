@@ -141,7 +141,7 @@ export function independentProcess(
   const steps: IndependentStep[] = [];
   const totals = runningSums(logAlpha);
   let before: Level = { alphaBar: 1, oneMinusAlphaBar: 0 };
-  let respacing = 0, deepest = 0;
+  let deepest = 0;
   keep.forEach((t, k) => {
     const previous = k === 0 ? 0 : keep[k - 1];
     const gap = compensatedSum(logAlpha.slice(previous, t));
@@ -164,12 +164,11 @@ export function independentProcess(
       coefX0: x0,
       coefXt: xt,
     });
-    if (t - previous > 1 && alpha > 0) respacing += 3 * (t - previous) * beta / alpha;
     if (Number.isFinite(total)) deepest = -total;
     before = level;
   });
   const clipped = steps.length > 1 ? Math.log(steps[1].posteriorVariance) : Math.log(steps[0].beta);
   steps[0] = { ...steps[0], logVarianceClipped: clipped };
-  const roundings = 3 * logAlpha.length + 3 * deepest + 4 + respacing + extraRoundings;
+  const roundings = 3 * logAlpha.length + 3 * deepest + 4 + extraRoundings;
   return { T: logAlpha.length, steps, roundings, n: 2 * roundings + 16 };
 }
