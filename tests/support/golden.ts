@@ -4,7 +4,10 @@
  *
  * @module
  */
+import { U64, ulp32 } from "../../src/math/float32.ts";
 import { sizeOf, type Tensor } from "../../src/math/tensor.ts";
+import type { Schedule } from "../../src/reference/schedule.ts";
+import { stepAt } from "../../src/reference/step.ts";
 import type { ScheduleConfig } from "../../src/spec/schedule_config.ts";
 import { doubles } from "./doubles.ts";
 
@@ -63,4 +66,22 @@ export function goldenSchedule(schedule: string, T: number): ScheduleConfig {
   if (schedule === "linear") return { kind: "linear", T, betaStart: 1e-4, betaEnd: 0.02 };
   if (schedule === "cosine") return { kind: "cosine", T };
   throw new Error(`Expected schedule linear or cosine but got ${schedule}`);
+}
+
+/**
+ * How far two computations of a coefficient of step `t` may be apart, relatively: the errors of β, ᾱ and
+ * 1 − ᾱ as tests/reference/golden_schedule_test.ts derives them, all added up, for a linear schedule
+ * with betas of at most 0.02.
+ */
+export function coefficientError(schedule: Schedule, t: number): number {
+  const { alphaBar, oneMinusAlphaBar, beta } = stepAt(schedule, t);
+  const dBeta = (schedule.timesteps.length < schedule.T ? 8 * t : 0.12) * U64;
+  // ᾱ is off by eA on either side; only theirs reaches 1 − ᾱ.
+  const eA = 2.1 * t * U64;
+  return 2 * eA + 3 * t * U64 + (eA * alphaBar + U64) / oneMinusAlphaBar + dBeta / beta + 8 * U64;
+}
+
+/** A float32 result's bound: what its double may be off by, and half a unit in the last place. */
+export function storedBound(expected: number, double: number): number {
+  return double + ulp32(Math.abs(expected) + double) / 2;
 }
