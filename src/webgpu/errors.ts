@@ -1,0 +1,58 @@
+/**
+ * One typed error per way in which a device can fail a run.
+ *
+ * @module
+ */
+
+/** Base of the errors below, to catch them all. */
+export class WebGpuError extends Error {
+  /** Name of the class, for messages and serialisation. */
+  override readonly name: string = "WebGpuError";
+}
+
+/** There is no WebGPU, or no adapter fits what was asked for. */
+export class NoAdapterError extends WebGpuError {
+  /** Name of the class. */
+  override readonly name: string = "NoAdapterError";
+}
+
+/** A model needs more of something than the adapter has; the message holds both figures. */
+export class LimitError extends WebGpuError {
+  /** Name of the class. */
+  override readonly name: string = "LimitError";
+  /** The WebGPU limit. */
+  readonly limit: string;
+  /** What the model needs. */
+  readonly needed: number;
+  /** What the adapter has. */
+  readonly available: number;
+
+  /** Builds the sentence from the figures; `what` names the thing that is too large. */
+  constructor(limit: string, needed: number, available: number, what: string) {
+    super(
+      `Expected ${what} within the adapter's ${limit} = ${available} but it needs ${needed}; ` +
+        "use a smaller batch or model",
+    );
+    this.limit = limit;
+    this.needed = needed;
+    this.available = available;
+  }
+}
+
+/** The device had no memory left for a buffer. */
+export class OutOfMemoryError extends WebGpuError {
+  /** Name of the class. */
+  override readonly name: string = "OutOfMemoryError";
+}
+
+/** The device was lost, or destroyed, while it was in use. */
+export class DeviceLostError extends WebGpuError {
+  /** Name of the class. */
+  override readonly name: string = "DeviceLostError";
+}
+
+/** A shader did not compile; the message holds the kernel's name and the compiler's first error. */
+export class ShaderError extends WebGpuError {
+  /** Name of the class. */
+  override readonly name: string = "ShaderError";
+}
