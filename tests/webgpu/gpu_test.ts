@@ -1,0 +1,18 @@
+/**
+ * Declares a test that needs a WebGPU adapter. Without one it fails where DDPM_REQUIRE_WEBGPU is set,
+ * as in CI, and is otherwise reported as ignored, so that a run says how many did not run.
+ */
+const adapter = await navigator.gpu?.requestAdapter() ?? null;
+const required = Deno.env.get("DDPM_REQUIRE_WEBGPU") === "1";
+
+/** Registers `name` as a test on the device. */
+export function gpuTest(name: string, run: () => Promise<void>): void {
+  Deno.test({
+    name: `webgpu: ${name}`,
+    ignore: adapter === null && !required,
+    // The device that tests share outlives each of them.
+    sanitizeResources: false,
+    sanitizeOps: false,
+    fn: run,
+  });
+}
