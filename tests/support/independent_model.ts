@@ -108,21 +108,27 @@ export function halves(
   return { mean: (i) => output.data[at(i)], raw: (i) => output.data[at(i) + D] };
 }
 
-function logVarianceOf(
+/**
+ * ln Σ and a bound on the reference's error in it: the relative error of β or β̃, and the rounding of
+ * the logarithm.
+ */
+export function independentLogVariance(
   kind: ReadOptions["variance"],
   step: IndependentStep,
   raw: number,
-): { value: number; size: number } {
+  n: number,
+): { value: number; error: number } {
   const low = step.logVarianceClipped, high = Math.log(step.beta);
-  if (kind === "learned") return { value: raw, size: 0 };
+  const lost = (log: number) => (n + 2 * Math.abs(log)) * U64;
+  if (kind === "learned") return { value: raw, error: 0 };
   if (kind === "betaTilde" || (kind === "beta" && step.first)) {
-    return { value: low, size: 1 + Math.abs(low) };
+    return { value: low, error: lost(low) };
   }
-  if (kind === "beta") return { value: high, size: 1 + Math.abs(high) };
+  if (kind === "beta") return { value: high, error: lost(high) };
   // The middle of the range is at v = 0, its ends at ±1.
   return {
     value: (low + high) / 2 + raw * (high - low) / 2,
-    size: (1 + Math.abs(raw)) * (2 + Math.abs(low) + Math.abs(high)),
+    error: (1 + Math.abs(raw)) * (lost(low) + lost(high)),
   };
 }
 
@@ -149,7 +155,9 @@ export function independentReverse(
       ...sample.map((s) => clip?.kind === "dynamic" ? 2 * worst + 8 * U64 : n * s.size),
     );
   });
-  const logs = x0.map((_, i) => logVarianceOf(variance, stepOf(i), half.raw(i)));
+  const logs = x0.map((_, i) =>
+    independentLogVariance(variance, stepOf(i), half.raw(i), process.n)
+  );
   const mean = x0.map((x, i) =>
     prediction === "previousX" ? half.mean(i) : stepOf(i).coefX0 * x + stepOf(i).coefXt * xt.data[i]
   );
@@ -158,7 +166,7 @@ export function independentReverse(
     const { coefX0, coefXt } = stepOf(i);
     return coefX0 * x0Error[i] + n * (Math.abs(coefX0 * x) + Math.abs(coefXt * xt.data[i]));
   });
-  const logVarianceError = logs.map(({ size }) => n * size);
+  const logVarianceError = logs.map(({ error }) => error);
   return {
     mean,
     meanError,

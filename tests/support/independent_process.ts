@@ -104,7 +104,8 @@ export function independentRescale(logAlpha: readonly number[]): Rescaled {
     }
     const ratio = 2 * (3 * (1 + last / d[k - 1]) +
           last * (T - k + 1) * fall / (d[k] * d[k - 1]) + 2) + 11;
-    betaRoundings.push((kept * ratio + 1) / beta);
+    // One rounding of the subtraction from 1, two of this form.
+    betaRoundings.push((kept * ratio + 3) / beta);
     replayed += 1 / kept + 2;
     roundings = Math.max(
       roundings,
