@@ -58,10 +58,11 @@ function addedVariance(level: NoiseLevel, previous: NoiseLevel): number {
  * @throws {ArgumentError} if ᾱ_prev < ᾱ_t.
  */
 export function ddimSigma(eta: number, level: NoiseLevel, previous: NoiseLevel): number {
-  const added = addedVariance(level, previous);
-  if (!(added >= 0)) {
+  if (!(previous.alphaBar >= level.alphaBar)) {
     unexpected(`an ᾱ of at least ${level.alphaBar} at the end of the step`, previous.alphaBar);
   }
+  // Between equal levels a negative variance is rounding around 0.
+  const added = Math.max(addedVariance(level, previous), 0);
   return eta * Math.sqrt(previous.oneMinusAlphaBar / level.oneMinusAlphaBar) * Math.sqrt(added);
 }
 
