@@ -18,6 +18,7 @@ Usage: deno task mutants [options]
   --function NAME  only mutants of one function
   --file TEXT      only mutants of files whose path contains TEXT
   --id ID          only this mutant
+  --properties TEXT  only properties in files whose name contains TEXT
   --all            every mutant that the operators can make, not the fixed choice
   --sample N       a fixed subset of N
   --list           print the mutants and stop
@@ -31,7 +32,7 @@ Exit code 1 if a mutant survives, or an exported function has none.
 // deno-lint-ignore no-console
 const print = (line: string): void => console.log(line);
 
-const TEXTS = ["function", "file", "id", "sample", "workers", "json"] as const;
+const TEXTS = ["function", "file", "id", "properties", "sample", "workers", "json"] as const;
 
 /** What the command line asks for. */
 interface Options extends Partial<Record<typeof TEXTS[number], string>> {
@@ -66,6 +67,7 @@ async function runAll(
   root: string,
   mutants: readonly Mutant[],
   workers: number,
+  properties: string | undefined,
 ): Promise<Outcome[]> {
   const queue = [...mutants];
   const outcomes: Outcome[] = [];
@@ -82,7 +84,10 @@ async function runAll(
     }
   };
   using stack = new DisposableStack();
-  const workshops = Array.from({ length: workers }, () => stack.use(new Workshop(root)));
+  const workshops = Array.from(
+    { length: workers },
+    () => stack.use(new Workshop(root, properties)),
+  );
   const seconds = await workshops[0].check();
   print(`The properties hold without a mutant, in ${seconds.toFixed(1)} s.`);
   // Fast-check shrinks a counterexample for up to several times a property's own time.
@@ -127,7 +132,12 @@ async function main(args: string[]): Promise<number> {
   if (options.list) return without.length > 0 ? 1 : 0;
 
   const start = performance.now();
-  const outcomes = await runAll(root, wanted, count("workers", options.workers ?? "2"));
+  const outcomes = await runAll(
+    root,
+    wanted,
+    count("workers", options.workers ?? "2"),
+    options.properties,
+  );
   const minutes = (performance.now() - start) / 60000;
   const survivors = outcomes.filter(({ verdict }) => verdict === "survived");
   const hung = outcomes.filter(({ verdict }) => verdict === "hung").length;

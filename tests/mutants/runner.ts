@@ -44,13 +44,14 @@ export class Workshop {
   readonly #properties: readonly string[];
   readonly #texts = new Map<string, string>();
 
-  /** Copies what the properties need out of `root`. */
-  constructor(root: string) {
+  /** Copies what the properties need out of `root`; `part` is in the names of those that are run. */
+  constructor(root: string, part = "") {
     this.#root = root;
     this.#folder = Deno.makeTempDirSync({ prefix: "mutants-" });
     Deno.mkdirSync(`${this.#folder}/tests`);
     for (const path of NEEDED) copy(`${root}/${path}`, `${this.#folder}/${path}`);
-    this.#properties = propertyFiles(`${root}/tests/properties`);
+    this.#properties = propertyFiles(`${root}/tests/properties`)
+      .filter((name) => name.includes(part));
     for (const name of this.#properties) {
       this.#texts.set(name, Deno.readTextFileSync(`${root}/tests/properties/${name}`));
     }
