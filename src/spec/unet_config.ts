@@ -248,7 +248,7 @@ export function unetConfigFromDiffusers(json: unknown): UNetConfig {
   const known = new Set(KEYS.map((field) => FIELDS[field].key));
   for (const [key, value] of Object.entries(source)) {
     if (key === "_class_name") oneOf("UNet2DModel")(key, value);
-    else if (key in INERT) INERT[key](key, value);
+    else if (Object.hasOwn(INERT, key)) INERT[key](key, value);
     else if (!key.startsWith("_") && !known.has(key)) unexpected("a field of UNet2DModel", key);
   }
   return readFields(source, (field) => FIELDS[field].key);
