@@ -38,7 +38,8 @@ const mutated: fc.Arbitrary<string> = fc.tuple(
     if (all.length === 0) break;
     const { owner, key } = all[at % all.length];
     if (value === undefined && !Array.isArray(owner)) delete owner[key];
-    else owner[key] = value ?? null;
+    // A copy: a later change may reach inside.
+    else owner[key] = structuredClone(value ?? null);
   }
   return JSON.stringify(request);
 });
