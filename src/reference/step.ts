@@ -113,8 +113,7 @@ export function forEachSample(
   shape: Shape,
   visit: (n: number, start: number, end: number) => void,
 ): void {
-  const N = samplesOf(shape);
-  const D = N === 0 ? 0 : sizeOf(shape) / N;
+  const N = samplesOf(shape), D = sizeOf(shape) / N;
   for (let n = 0; n < N; n++) visit(n, n * D, (n + 1) * D);
 }
 
