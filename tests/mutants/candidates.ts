@@ -96,9 +96,13 @@ function mutantsOfUnit(unit: Unit, file: string, checker: ts.TypeChecker): Mutan
 /**
  * A file's text with the mutant in it.
  *
- * @throws {Error} if that is no program: it would be caught for nothing.
+ * @throws {Error} if the text has changed since the mutant was made, or if the result is no program:
+ * it would be caught for nothing.
  */
 export function mutated(text: string, mutant: Mutant): string {
+  if (text.slice(mutant.start, mutant.end) !== mutant.before) {
+    throw new Error(`Expected ${mutant.file} as it was when it was read but got an edited one`);
+  }
   const result = text.slice(0, mutant.start) + mutant.after + text.slice(mutant.end);
   const { diagnostics = [] } = ts.transpileModule(result, { reportDiagnostics: true });
   if (diagnostics.length > 0) throw new Error(`Expected a program but got ${describe(mutant)}`);

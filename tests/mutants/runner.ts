@@ -39,14 +39,12 @@ export function propertyFiles(folder: string): string[] {
 
 /** A copy of the project in which mutants are run one after the other. */
 export class Workshop {
-  readonly #root: string;
   readonly #folder: string;
   readonly #properties: readonly string[];
   readonly #texts = new Map<string, string>();
 
   /** Copies what the properties need out of `root`; `part` is in the names of those that are run. */
   constructor(root: string, part = "") {
-    this.#root = root;
     this.#folder = Deno.makeTempDirSync({ prefix: "mutants-" });
     Deno.mkdirSync(`${this.#folder}/tests`);
     for (const path of NEEDED) copy(`${root}/${path}`, `${this.#folder}/${path}`);
@@ -74,7 +72,7 @@ export class Workshop {
   /** The properties with a mutant, those that speak most of its function first. */
   async run(mutant: Mutant, limit: number): Promise<Outcome> {
     const path = `${this.#folder}/${mutant.file}`;
-    const original = Deno.readTextFileSync(`${this.#root}/${mutant.file}`);
+    const original = Deno.readTextFileSync(path);
     Deno.writeTextFileSync(path, mutated(original, mutant));
     try {
       let seconds = 0;
