@@ -104,7 +104,11 @@ async function main(args: string[]): Promise<number> {
   }
   const root = Deno.cwd();
   const program = parse(sourcesUnder(`${root}/src/reference`));
-  const everything = allMutants(program, root).filter(({ id }) => !(id in EQUIVALENT));
+  const possible = allMutants(program, root);
+  const everything = possible.filter(({ id }) => !(id in EQUIVALENT));
+  if (possible.length - everything.length !== Object.keys(EQUIVALENT).length) {
+    throw new Error("Expected every equivalent mutant to exist but got one of a text that changed");
+  }
   const fixed = options.all ? everything : chosen(everything);
   const targets = targetsOf(program, root);
   const has = new Set(fixed.map(({ file, unit }) => `${file} ${unit}`));

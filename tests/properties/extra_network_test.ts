@@ -1,0 +1,54 @@
+/** Properties of the network at the edges of what it accepts. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { ArgumentError } from "../../src/math/errors.ts";
+import { tensor } from "../../src/math/tensor.ts";
+import { attention } from "../../src/reference/nn/mod.ts";
+import { unet } from "../../src/reference/unet.ts";
+import { forAll } from "../support/property.ts";
+import { smallUnets } from "../support/small_unets.ts";
+
+Deno.test("attention with scores of thousands takes the value of the largest score", () => {
+  const drawn = fc.record({
+    S: fc.integer({ min: 1, max: 5 }),
+    at: fc.nat(4),
+    height: fc.integer({ min: 1, max: 40 }),
+    sign: fc.constantFrom(-1, 1),
+  });
+  forAll(drawn, 100, ({ S, at, height, sign }) => {
+    const best = at % S;
+    // q·k is ±height·1000 at one key and 0 at the others; at scale 1, e^(height·1000) has no double.
+    const k = tensor(
+      [1, 1, S, 1],
+      Array.from({ length: S }, (_, j) => j === best ? sign * 1000 : 0),
+    );
+    const v = tensor([1, 1, S, 1], Array.from({ length: S }, (_, j) => j + 1));
+    const q = tensor([1, 1, 1, 1], [height]);
+    const [y] = attention(q, k, v, { scale: 1 }).data;
+    const others = Array.from({ length: S }, (_, j) => j + 1).filter((value) => value !== best + 1);
+    const mean = others.reduce((sum, value) => sum + value, 0) / others.length;
+    // e^−1000 is 0 in double, so one weight is 1, or the others share it equally.
+    const expected = sign > 0 || S === 1 ? best + 1 : mean;
+    // Stored once: half a unit in the last place of at most 5, and the double sum's few roundings.
+    assert(Math.abs(y - expected) <= 5 * 2 ** -24, `${y} for ${expected}`);
+  });
+});
+
+Deno.test("unet takes images whose sides its levels can halve, and refuses all others", () => {
+  forAll(fc.tuple(smallUnets, fc.boolean()), 30, ([net, wide]) => {
+    const { config, parameters, timesteps, options } = net;
+    const halvings = config.downBlockTypes.length - 1;
+    const side = 2 ** halvings;
+    const [N, C] = net.x.shape;
+    const output = unet(config, parameters, tensor([N, C, side, 2 * side]), timesteps, options);
+    assertEquals(output.shape, [N, config.outChannels, side, 2 * side]);
+    for (let odd = 1; odd < side; odd++) {
+      const [H, W] = wide ? [side, side + odd] : [side + odd, side];
+      assertThrows(
+        () => unet(config, parameters, tensor([N, C, H, W]), timesteps, options),
+        ArgumentError,
+        `Expected height and width to be multiples of ${side}`,
+      );
+    }
+  });
+});
