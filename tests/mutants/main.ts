@@ -71,9 +71,9 @@ async function runAll(
 ): Promise<Outcome[]> {
   const queue = [...mutants];
   const outcomes: Outcome[] = [];
-  const work = async (workshop: Workshop, limit: number): Promise<void> => {
+  const work = async (workshop: Workshop, times: ReadonlyMap<string, number>): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const outcome = await workshop.run(next, limit);
+      const outcome = await workshop.run(next, times);
       outcomes.push(outcome);
       const { verdict, by, seconds } = outcome;
       const progress = `${String(outcomes.length).padStart(4)}/${mutants.length}`;
@@ -88,11 +88,10 @@ async function runAll(
     { length: workers },
     () => stack.use(new Workshop(root, properties)),
   );
-  const seconds = await workshops[0].check();
+  const times = await workshops[0].check();
+  const seconds = [...times.values()].reduce((sum, time) => sum + time, 0);
   print(`The properties hold without a mutant, in ${seconds.toFixed(1)} s.`);
-  // Fast-check shrinks a counterexample for up to several times a property's own time.
-  const limit = 20 + 5 * seconds;
-  await Promise.all(workshops.map((workshop) => work(workshop, limit)));
+  await Promise.all(workshops.map((workshop) => work(workshop, times)));
   return outcomes;
 }
 
@@ -152,6 +151,9 @@ async function main(args: string[]): Promise<number> {
     `\nCaught ${outcomes.length - survivors.length}/${outcomes.length}` +
       ` (${hung} by hanging) in ${minutes.toFixed(1)} minutes.`,
   );
+  for (const { mutant, verdict } of outcomes) {
+    if (verdict === "hung") print(`Hung: ${describe(mutant)}`);
+  }
   for (const { mutant } of survivors) print(`Survived: ${describe(mutant)}`);
   return survivors.length > 0 || without.length > 0 ? 1 : 0;
 }
