@@ -43,3 +43,16 @@ export function siluBound(x: number, inputError: number): number {
   return 1.1 * inputError + Math.abs(x * logistic(x)) * relative +
     (Math.abs(x) + 1) * 2 * FLUSHED;
 }
+
+/**
+ * Error of SiLU's slope σ(1 + x(1 − σ)) at x + dx, |dx| ≤ `inputError`: the slope's own slope is at most ½;
+ * σ's relative error ρ acts on the factor σ, and as σ·ρ on 1 − σ, which is rounded once more; 4
+ * roundings follow.
+ */
+export function siluSlopeBound(x: number, inputError: number): number {
+  const s = logistic(x), rho = logisticError(x), X = Math.abs(x);
+  const rest = (s * rho + U32) * X;
+  const size = (1 + X * (1 - s) + rest) * (1 + rho);
+  return inputError / 2 + s * (rest * (1 + rho) + rho * (1 + X * (1 - s)) + gamma(4) * size) +
+    (X + 1) * 2 * FLUSHED;
+}

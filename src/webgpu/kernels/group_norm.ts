@@ -14,8 +14,8 @@ import {
   type Variant,
   vectorType,
   viewsWidth,
-  type Width,
 } from "./layout.ts";
+import { siluFunction } from "./silu.ts";
 
 /** Sizes of x `[N, C, …]` with P positions. */
 export interface GroupNormSizes {
@@ -67,12 +67,6 @@ export function groupNorm<T>(
   return variant === "naive"
     ? [naiveStats(sizes, options, tensors), naiveApply(sizes, options, tensors)]
     : [fused(variant, sizes, options, tensors)];
-}
-
-/** WGSL function `silu`; e^−x stays below 2^126, where a quotient is still accurate. */
-export function siluFunction(width: Width): string {
-  const type = vectorType(width);
-  return `fn silu(x: ${type}) -> ${type} { return x / (1.0 + exp(min(-x, ${type}(87.0)))); }\n`;
 }
 
 /** WGSL statements that define `w` and `b` of channel `c`, scale and shift included: y = w·x̂ + b. */
