@@ -1,0 +1,221 @@
+/**
+ * Matrix products: every variant, over drawn sizes, layouts, batches and epilogues.
+ */
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { gamma } from "../../src/math/float32.ts";
+import {
+  gemm,
+  type GemmProblem,
+  type GemmVariant,
+  type Placed,
+  REGISTER,
+} from "../../src/webgpu/kernels/gemm.ts";
+import { Bound } from "../support/bound.ts";
+import { gpuTest } from "./gpu_test.ts";
+import { runLaunches } from "./run_launch.ts";
+import { normals } from "./values.ts";
+
+type Name = "A" | "B" | "C" | "bias" | "perSample" | "residual";
+
+/** Sizes of the dimensions of a product. */
+interface Sizes {
+  readonly B1: number;
+  readonly B2: number;
+  readonly M: number;
+  readonly N: number;
+  readonly K1: number;
+  readonly K2: number;
+}
+
+/** How one array is laid out: dimensions from the outermost, elements before it and after each row. */
+interface Layout {
+  readonly order: readonly (keyof Sizes)[];
+  readonly offset: number;
+  readonly gap: number;
+}
+
+/** Everything that a product depends on. */
+interface Drawn {
+  readonly sizes: Sizes;
+  readonly layouts: Readonly<Record<Name, Layout>>;
+  readonly present: Readonly<Record<"bias" | "perSample" | "residual", boolean>>;
+  readonly alpha: number;
+  readonly outputScale: number | undefined;
+  readonly accumulate: boolean;
+  readonly seed: number;
+}
+
+/** Strides of a layout per dimension, and the elements it spans. */
+function strided(sizes: Sizes, { order, offset, gap }: Layout) {
+  const strides: Partial<Record<keyof Sizes, number>> = {};
+  let size = 1;
+  for (const dimension of order.toReversed()) {
+    strides[dimension] = size;
+    size = size * sizes[dimension] + (size === 1 ? gap : 0);
+  }
+  return { strides, offset, size: offset + Math.max(size, 1) };
+}
+
+const DIMENSIONS = {
+  A: ["B1", "B2", "K1", "K2", "M"],
+  B: ["B1", "B2", "K1", "K2", "N"],
+  C: ["B1", "B2", "M", "N"],
+  bias: ["M"],
+  perSample: ["B1", "M"],
+  residual: ["B1", "B2", "M", "N"],
+} as const;
+
+function layoutOf(name: Name): fc.Arbitrary<Layout> {
+  const dimensions: readonly (keyof Sizes)[] = DIMENSIONS[name];
+  return fc.record({
+    order: fc.shuffledSubarray([...dimensions], { minLength: dimensions.length }),
+    offset: fc.constantFrom(0, 0, 4, 3),
+    gap: fc.constantFrom(0, 0, 4, 1),
+  });
+}
+
+const size = (max: number): fc.Arbitrary<number> =>
+  fc.oneof(
+    fc.integer({ min: 1, max }),
+    fc.integer({ min: 1, max: Math.ceil(max / 4) }).map((x) => 4 * x),
+  );
+
+function drawn(max: number): fc.Arbitrary<Drawn> {
+  return fc.record({
+    sizes: fc.record({
+      B1: fc.integer({ min: 1, max: 3 }),
+      B2: fc.integer({ min: 1, max: 2 }),
+      M: size(max),
+      N: size(max),
+      K1: fc.integer({ min: 1, max: 3 }),
+      K2: fc.integer({ min: 0, max: 19 }),
+    }),
+    layouts: fc.record({
+      A: layoutOf("A"),
+      B: layoutOf("B"),
+      C: layoutOf("C"),
+      bias: layoutOf("bias"),
+      perSample: layoutOf("perSample"),
+      residual: layoutOf("residual"),
+    }),
+    present: fc.record({ bias: fc.boolean(), perSample: fc.boolean(), residual: fc.boolean() }),
+    alpha: fc.constantFrom(1, 0.125, -3),
+    outputScale: fc.constantFrom(undefined, Math.SQRT2),
+    accumulate: fc.boolean(),
+    seed: fc.nat(),
+  });
+}
+
+/** The problem, its tensors, and C with its bound by the definition in double. */
+function posed(d: Drawn) {
+  const { B1, B2, M, N, K1, K2 } = d.sizes;
+  const at = (name: Name) => {
+    const { strides, offset, size } = strided(d.sizes, d.layouts[name]);
+    const placed: Placed<Name> = {
+      tensor: name,
+      offset,
+      b1: strides.B1 ?? 0,
+      b2: strides.B2 ?? 0,
+      m: strides.M ?? 0,
+      n: strides.N ?? 0,
+    };
+    return { placed, size, k1: strides.K1 ?? 0, k2: strides.K2 ?? 0 };
+  };
+  const [a, b, c] = [at("A"), at("B"), at("C")];
+  const addends = (["bias", "perSample", "residual"] as const).filter((x) => d.present[x]);
+  const problem: GemmProblem<Name> = {
+    ...d.sizes,
+    a: { ...a.placed, k1: a.k1, k2: a.k2, i: a.placed.m! },
+    b: { ...b.placed, k1: b.k1, k2: b.k2, i: b.placed.n! },
+    c: c.placed,
+    alpha: d.alpha,
+    ...Object.fromEntries(addends.map((x) => [x, at(x).placed])),
+    outputScale: d.outputScale,
+    accumulate: d.accumulate,
+  };
+  const names: Name[] = ["A", "B", ...addends];
+  const inputs = Object.fromEntries(
+    names.map((x, i) => [x, normals(at(x).size, d.seed + i)]),
+  ) as Record<Name, Float32Array>;
+  const before = normals(c.size, d.seed + 9);
+  // Outside of C nothing may change; inside it nothing is read unless the product accumulates.
+  const tensors = { ...inputs, C: before.slice() };
+  const expected = Float64Array.from(before);
+  const bound = new Float64Array(c.size);
+  // K products and sums, alpha, the addends, a division of 2.5 ulp and the last sum.
+  const n = K1 * K2 + 1 + addends.length + (d.outputScale ? 5 : 0) + (d.accumulate ? 1 : 0);
+  const scale = Math.fround(d.outputScale ?? 1);
+  for (let b1 = 0; b1 < B1; b1++) {
+    for (let b2 = 0; b2 < B2; b2++) {
+      for (let m = 0; m < M; m++) {
+        for (let j = 0; j < N; j++) {
+          const index = ({ offset, ...s }: Placed<Name>) =>
+            offset! + b1 * s.b1! + b2 * s.b2! + m * s.m! + j * s.n!;
+          let sum = 0, magnitude = 0;
+          for (let k1 = 0; k1 < K1; k1++) {
+            for (let k2 = 0; k2 < K2; k2++) {
+              const term = inputs.A[index(a.placed) + k1 * a.k1 + k2 * a.k2] *
+                inputs.B[index(b.placed) + k1 * b.k1 + k2 * b.k2] * d.alpha;
+              sum += term;
+              magnitude += Math.abs(term);
+            }
+          }
+          for (const x of addends) {
+            const term = inputs[x][index(at(x).placed)];
+            sum += term;
+            magnitude += Math.abs(term);
+          }
+          const i = index(c.placed);
+          const old = d.accumulate ? before[i] : 0;
+          if (!d.accumulate) tensors.C[i] = NaN;
+          expected[i] = old + sum / scale;
+          bound[i] = gamma(n) * (Math.abs(old) + magnitude / scale);
+        }
+      }
+    }
+  }
+  return { problem, tensors, expected, bound };
+}
+
+async function product(variant: GemmVariant, d: Drawn, bounds?: Bound): Promise<Float32Array> {
+  const { problem, tensors, expected, bound } = posed(d);
+  const { C } = await runLaunches([gemm(variant, problem)], tensors);
+  bounds?.checkAll(C, expected, (i) => bound[i], "C");
+  return C;
+}
+
+const SMALL: GemmVariant = { kind: "register", tiles: [{ V: 4, T: 4 }] };
+const SINGLE_COLUMN: GemmVariant = { kind: "register", tiles: [{ V: 8, T: 1 }] };
+const LARGE: GemmVariant = { kind: "register", tiles: [{ V: 16, T: 16 }] };
+
+for (
+  const [name, variant, max, numRuns] of [
+    ["naive", { kind: "naive" }, 40, 12],
+    ["register 4x4", SMALL, 70, 30],
+    ["register 8x1", SINGLE_COLUMN, 70, 6],
+    ["register 16x16", LARGE, 150, 3],
+    ["register, tile by size", REGISTER, 70, 6],
+  ] as const
+) {
+  gpuTest(`gemm ${name} is the sum of products, over layouts, batches and epilogues`, async () => {
+    const bounds = new Bound("γ_n·(|C| + (|alpha|·Σ|A·B| + Σ|addends|)/outputScale)");
+    await fc.assert(
+      fc.asyncProperty(drawn(max), async (d) => void await product(variant, d, bounds)),
+      { seed: 20, numRuns, endOnFailure: true },
+    );
+    bounds.settle(`gemm ${name}`);
+  });
+}
+
+gpuTest("gemm gives the same bits from every variant, tile and orientation", async () => {
+  await fc.assert(
+    fc.asyncProperty(drawn(40), async (d) => {
+      const plain = { ...d, outputScale: undefined };
+      const naive = await product({ kind: "naive" }, plain);
+      assertEquals(await product(SMALL, plain), naive);
+      assertEquals(await product(SINGLE_COLUMN, plain), naive);
+    }),
+    { seed: 21, numRuns: 5, endOnFailure: true },
+  );
+});
