@@ -23,14 +23,17 @@ Deno.test("attention with scores of thousands takes the value of the largest sco
       Array.from({ length: S }, (_, j) => j === best ? sign * 1000 : 0),
     );
     const v = tensor([1, 1, S, 1], Array.from({ length: S }, (_, j) => j + 1));
-    const q = tensor([1, 1, 1, 1], [height]);
-    const [y] = attention(q, k, v, { scale: 1 }).data;
-    const others = Array.from({ length: S }, (_, j) => j + 1).filter((value) => value !== best + 1);
-    const mean = others.reduce((sum, value) => sum + value, 0) / others.length;
+    // The first query scores 0 everywhere, so no other row's maximum serves the second.
+    const q = tensor([1, 1, 2, 1], [0, height]);
+    const [even, y] = attention(q, k, v, { scale: 1 }).data;
+    const values = Array.from({ length: S }, (_, j) => j + 1);
+    const mean = (of: number[]) => of.reduce((sum, value) => sum + value, 0) / of.length;
     // e^−1000 is 0 in double, so one weight is 1, or the others share it equally.
-    const expected = sign > 0 || S === 1 ? best + 1 : mean;
+    const others = values.filter((value) => value !== best + 1);
+    const expected = sign > 0 || S === 1 ? best + 1 : mean(others);
     // Stored once: half a unit in the last place of at most 5, and the double sum's few roundings.
     assert(Math.abs(y - expected) <= 5 * 2 ** -24, `${y} for ${expected}`);
+    assert(Math.abs(even - mean(values)) <= 5 * 2 ** -24, `${even} for the mean`);
   });
 });
 
