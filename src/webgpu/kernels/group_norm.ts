@@ -70,7 +70,7 @@ export function groupNorm<T>(
 }
 
 /** WGSL statements that define `w` and `b` of channel `c`, scale and shift included: y = w·x̂ + b. */
-export function affineOfChannel(
+function affineOfChannel(
   { weight, bias, e }: { weight: string; bias: string; e: string | null },
 ): string {
   if (e === null) return `let w = ${weight}[c]; let b = ${bias}[c];`;
@@ -84,7 +84,7 @@ function flopsOf({ N, C, P }: GroupNormSizes, { silu }: GroupNormOptions): numbe
 }
 
 /** Binds the parameters of the affine map. */
-export function bindAffine<T>(
+function bindAffine<T>(
   shader: Shader<T>,
   tensors: Pick<GroupNormTensors<T>, "weight" | "bias" | "scaleShift">,
 ): { weight: string; bias: string; e: string | null } {
