@@ -8,7 +8,7 @@ import { assertEquals, assertInstanceOf } from "@std/assert";
 import fc from "fast-check";
 import { roundingBound, sumBound, U64 } from "../../src/math/float32.ts";
 import { normalDoubles } from "../../src/math/noise.ts";
-import { sizeOf, type Tensor, tensor } from "../../src/math/tensor.ts";
+import { type Shape, sizeOf, type Tensor, tensor } from "../../src/math/tensor.ts";
 import { Bound } from "./bound.ts";
 import { doubles, inDouble } from "./doubles.ts";
 
@@ -34,6 +34,42 @@ export interface Defined {
   readonly magnitude: number;
   readonly roundings: number;
 }
+
+/** x[n,c,i,j], zero outside. */
+export function pixel(x: Tensor, n: number, c: number, i: number, j: number): number {
+  const [, C, H, W] = x.shape;
+  return i < 0 || j < 0 || i >= H || j >= W ? 0 : x.data[((n * C + c) * H + i) * W + j];
+}
+
+/** One entry per element of `shape`, row-major, from its indices. */
+export function each(shape: Shape, element: (...index: number[]) => Defined): Defined[] {
+  return Array.from({ length: sizeOf(shape) }, (_, flat) => {
+    const index = shape.map((_, d) => Math.floor(flat / sizeOf(shape.slice(d + 1))) % shape[d]);
+    return element(...index);
+  });
+}
+
+/** A sum of terms. */
+export function total(terms: readonly number[], more = 0): Defined {
+  return {
+    value: terms.reduce((a, b) => a + b, 0),
+    magnitude: terms.reduce((a, b) => a + Math.abs(b), 0),
+    roundings: terms.length + 1 + more,
+  };
+}
+
+/** A value that is copied or rounded once: both sides do the same single operation. */
+export function same(value: number): Defined {
+  return { value, magnitude: 0, roundings: 0 };
+}
+
+/** 0..n − 1. */
+export function range(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i);
+}
+
+/** The bound where both sides do the same operations in the same order. */
+export const EXACT = "0";
 
 /** The bound of `checkDefined` on doubles. */
 export const DEFINED = "2·γ_n(2^−53)·Σ|terms|";
