@@ -107,7 +107,13 @@ function readValue(
   found: unknown,
 ): string | number | boolean | undefined {
   if (flag.kind === "switch") return found === true;
-  if (found === undefined) return flag.default;
+  // A default of 8 that lives beside one of 0.002 is a double to the engine, and so would be every
+  // shape and index made from it, at half the speed; rounding gives the small integer back.
+  if (found === undefined) {
+    return flag.kind === "integer" && flag.default !== undefined
+      ? Math.floor(flag.default)
+      : flag.default;
+  }
   const text = String(found);
   if (text === "") {
     throw new UsageError(
