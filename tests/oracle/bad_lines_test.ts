@@ -47,6 +47,10 @@ const unet = {
 };
 const random = { op: "random_bits", seed: 0, stream: 0, index: 0, count: 1 };
 
+/** A tensor of zeros. */
+function zeros(shape: number[]): { shape: number[]; data: number[] } {
+  return { shape, data: new Array(shape.reduce((a, b) => a * b)).fill(0) };
+}
 /** `request` with some fields changed; undefined removes one. */
 function but(request: object, changes: object): string {
   return JSON.stringify({ ...request, ...changes });
@@ -144,6 +148,7 @@ const BAD_LINES: readonly BadLine[] = [
   ],
   // Shapes and claims.
   [but(qSample, { x0: { shape: [1, 2], data: [0.5] } }), "invalid_argument", "2 values for x0"],
+  [but(qSample, { x0: { shape: [1], data: [1, 2] } }), "invalid_argument", "1 values for x0"],
   [but(qSample, { x0: { shape: [1e15], data: [] } }), "invalid_argument", "values for x0"],
   [
     but(qSample, { x0: { shape: [0], data: [] } }),
@@ -164,6 +169,44 @@ const BAD_LINES: readonly BadLine[] = [
   ],
   [but(conv, { layer: "convTranspose" }), "invalid_argument", "for layer"],
   [but(conv, { gradient: pixel }), "invalid_argument", "dY of shape [1, 1, 1, 1]"],
+  [
+    but(conv, {
+      x: zeros([1, 1, 1, 3000]),
+      weight: zeros([3000, 1, 1, 1]),
+      stride: 3000,
+    }),
+    "invalid_argument",
+    "a spread out gradient of at most",
+  ],
+  [
+    but(conv, { layer: "linear", x: zeros([3000, 1]), weight: zeros([3000, 1]) }),
+    "invalid_argument",
+    "a result of at most",
+  ],
+  [
+    JSON.stringify({
+      op: "layer",
+      layer: "attention",
+      q: zeros([1, 1, 3000, 1]),
+      k: zeros([1, 1, 3000, 1]),
+      v: zeros([1, 1, 3000, 1]),
+    }),
+    "invalid_argument",
+    "attention scores of at most",
+  ],
+  [
+    JSON.stringify({
+      op: "layer",
+      layer: "groupNorm",
+      x: { shape: [1, 2], data: [1, 3] },
+      weight: zeros([2]),
+      bias: zeros([2]),
+      groups: 1,
+      eps: -0.5,
+    }),
+    "invalid_argument",
+    "eps of at least 0",
+  ],
   [but(random, { count: 1e9 }), "invalid_argument", "Expected count in 0..1000000"],
   [but(random, { seed: 2 ** 53 }), "invalid_argument", "Expected seed in 0..2^53 - 1"],
   [but(random, { index: -1 }), "invalid_argument", "Expected index in 0.."],
@@ -256,6 +299,14 @@ const BAD_LINES: readonly BadLine[] = [
     "for x0.data[0] but got NaN",
   ],
   [but(unet, { weights: "values.safetensors" }), "invalid_argument", "a parameter conv_in.weight"],
+  [
+    but(unet, {
+      config: { ...TINY_UNET, add_attention: true, attention_head_dim: 1 },
+      x: zeros([1, 1, 54, 54]),
+    }),
+    "invalid_argument",
+    "attention scores",
+  ],
   [but(unet, { weights: undefined }), "invalid_argument", "for weights but got nothing"],
   [but(unet, { timesteps: [0, 1] }), "invalid_argument", "1 timesteps"],
   [but(unet, { classLabels: [1] }), "invalid_argument", "no class labels"],

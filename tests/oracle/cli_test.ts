@@ -95,6 +95,14 @@ Deno.test("an empty input has no answers; --help has examples; other arguments a
   assert(wrong.err.includes("--verbose"));
 });
 
+Deno.test("a device is not read as a file: it might never end", async () => {
+  const x = { safetensors: "/dev/null", name: "x" };
+  const request = { op: "loss_simple", epsilon: x, epsilonHat: x };
+  const { code, out } = await run([JSON.stringify(request)]);
+  assertEquals(code, 0);
+  assert(answersIn(out)[0].error?.message.includes("not a regular file"), out);
+});
+
 Deno.test("a published U-Net runs from its files, and leaves its gradients in one", async () => {
   const folder = await Deno.makeTempDir();
   try {

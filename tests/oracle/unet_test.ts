@@ -111,6 +111,41 @@ Deno.test("unet's output is in its answer, in its file, and without a target the
   assertEquals(answer.result?.output, { shape, data: Array.from(data) });
 });
 
+Deno.test("unet's limit on attention knows at which resolution it attends", () => {
+  const { oracle, files } = oracleInMemory();
+  const coarse = {
+    ...config,
+    block_out_channels: [4, 4],
+    down_block_types: ["DownBlock2D", "DownBlock2D"],
+    up_block_types: ["UpBlock2D", "UpBlock2D"],
+  };
+  const fine = { ...coarse, down_block_types: ["AttnDownBlock2D", "DownBlock2D"] };
+  const x = { shape: [1, 1, 54, 54], data: new Array(54 * 54).fill(0) };
+  for (const fields of [coarse, fine]) {
+    files.set("weights", encodeSafetensors(weightsOf(fields)));
+    const answer = ask(oracle, { op: "unet", config: fields, weights: "weights", x, timesteps: 0 });
+    // 54⁴ scores are over the limit, 27⁴ are not.
+    assertEquals(answer.ok, fields === coarse, answer.error?.message);
+  }
+});
+
+Deno.test("weights and outputs that are not finite are refused, and no file is written", () => {
+  const { oracle, files } = oracleInMemory();
+  const weights = weightsOf(config);
+  const spoilt = (name: string, value: number) => {
+    const parameter = weights.get(name);
+    assert(parameter !== undefined);
+    const data = new Float32Array(parameter.data.length).fill(value);
+    files.set("weights", encodeSafetensors(new Map([...weights, [name, { ...parameter, data }]])));
+    const answer = ask(oracle, { ...request, out: "out" });
+    assertEquals(answer.error?.code, "invalid_argument");
+    assert(!files.has("out"));
+    return answer.error?.message ?? "";
+  };
+  assert(spoilt("conv_in.bias", NaN).includes("conv_in.bias is finite"));
+  assert(spoilt("conv_out.weight", 3e38).includes("output is finite"));
+});
+
 Deno.test("unet takes class labels where the config has classes, one time per sample or one for all", () => {
   const { oracle, files } = oracleInMemory();
   files.set("weights", encodeSafetensors(weightsOf(classes)));
