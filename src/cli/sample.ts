@@ -117,6 +117,8 @@ export async function sample(args: readonly string[]): Promise<number> {
     }
   }
   const { file, checkpoint } = await readCheckpoint(values.checkpoint);
+  // Before the long part: a place that cannot be written to is told at once.
+  await Deno.mkdir(folderOf(values.out), { recursive: true });
   const start = performance.now();
   const progress = new ProgressLine();
   const images = await sampleImages(
@@ -132,7 +134,6 @@ export async function sample(args: readonly string[]): Promise<number> {
   progress.finish();
   const { zoom, columns } = values;
   const png = encodePng(imageGrid(images, { zoom, columns }));
-  await Deno.mkdir(folderOf(values.out), { recursive: true });
   await writeAtomic(values.out, png);
   note(
     `${values.count} samples of ${file} (step ${checkpoint.step}, ${values.weights} weights) in ` +

@@ -36,7 +36,7 @@ const CLASSES = 10;
 export async function loadMnist(split: MnistSplit, folder?: string): Promise<ImageDataset> {
   const { images, labels } = FILES[split];
   if (folder !== undefined) {
-    const read = (name: string) => Deno.readFile(`${folder}/${name}`);
+    const read = (name: string) => readFrom(folder, name);
     return mnistFrom(await read(images), await read(labels), `${folder}/${images}`);
   }
   const base = await packageFolder();
@@ -46,6 +46,17 @@ export async function loadMnist(split: MnistSplit, folder?: string): Promise<Ima
     return bytes;
   };
   return mnistFrom(await read(images), await read(labels), images);
+}
+
+async function readFrom(folder: string, name: string): Promise<Uint8Array> {
+  try {
+    return await Deno.readFile(`${folder}/${name}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new FormatError(
+      `Expected the IDX files of MNIST or its kin in ${folder} but found no ${name}`,
+    );
+  }
 }
 
 /**

@@ -35,6 +35,10 @@ Deno.test("a file with one bit changed fails its checksum", async () => {
   await assertRejects(() => checkSha256(bytes, sum, "abc"), FormatError, "of abc but got");
 });
 
-Deno.test("a folder of one's own that lacks the files is reported by the file system", async () => {
-  await assertRejects(() => loadMnist("test", "no/such/folder"), Deno.errors.NotFound);
+Deno.test("a folder of one's own that lacks a file is reported with the file's name", async () => {
+  await assertRejects(
+    () => loadMnist("test", "no/such/folder"),
+    FormatError,
+    "in no/such/folder but found no t10k-images-idx3-ubyte",
+  );
 });

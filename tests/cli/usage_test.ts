@@ -1,0 +1,137 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { cli, idxFile, inFolder, MICRO_FLAGS } from "./support.ts";
+
+type Case = readonly [args: readonly string[], code: 1 | 2, message: string];
+
+/** Command lines that cannot work, the exit code, and what the one line on stderr says. */
+const CASES: readonly Case[] = [
+  [[], 2, "Expected a command (train, sample, oracle) but got none"],
+  [["tarin"], 2, "Expected a command (train, sample, oracle) but got tarin: see --help"],
+  [["train", "--stpes", "5"], 2, "Expected flags of train but got --stpes: see `train --help`"],
+  [["train", "runs/x"], 2, "Expected flags of train but got runs/x"],
+  [["train", "-n", "5"], 2, "Expected flags of train but got -n"],
+  [["train", "--no-resume"], 2, "Expected flags of train but got --no-resume"],
+  [["train", "--steps"], 2, "Expected a value after --steps but got none"],
+  [["train", "--steps", "0"], 2, "Expected --steps to be an integer in 1..268435456 but got 0"],
+  [["train", "--steps", "1.5"], 2, "Expected --steps to be an integer in"],
+  [["train", "--steps", "many"], 2, "but got many"],
+  [["train", "--steps=0x10"], 2, "but got 0x10"],
+  [["train", "--seed=-1"], 2, "Expected --seed to be an integer of at least 0 but got -1"],
+  [["train", "--seed", "9007199254740992"], 2, "Expected --seed to be an integer"],
+  [["train", "--lr", "NaN"], 2, "Expected --lr to be a number in 1e-9..1 but got NaN"],
+  [["train", "--ema", "1.01"], 2, "Expected --ema to be a number in 0..1 but got 1.01"],
+  [["train", "--preset", "huge"], 2, "Expected --preset tiny|mnist but got huge"],
+  [["train", "--resume", "--data", "data", "--out", "none"], 1, "at none/checkpoint.safetensors"],
+  [
+    ["train", "--data", "data", "--out", "x"],
+    1,
+    "Expected a U-Net for images of 1 channel and 8×8",
+  ],
+  [
+    ["train", "--data", "none", "--out", "x"],
+    1,
+    "Expected the IDX files of MNIST or its kin in none",
+  ],
+  [["train", "--data", "bad", "--out", "x"], 1, "Expected labels in 0..9 in bad/train-labels-idx1"],
+  [["train", "--data", "data", "--config", "none.json"], 1, "Expected a U-Net config in none.json"],
+  [["train", "--data", "data", "--config", "bad.json"], 1, "Expected a U-Net config in bad.json"],
+  [[...MICRO_FLAGS, "--out", "/nowhere/run"], 1, "Requires write access to"],
+  [["sample", "--checkpoint", "none"], 1, "Expected a checkpoint, or a folder with one, at none"],
+  [["sample", "--checkpoint", "unet.json"], 1, "Expected a checkpoint in unet.json."],
+  [["sample", "--sampler", "euler"], 2, "Expected --sampler ddim|ddpm but got euler"],
+  [["sample", "--sampler", "ddpm", "--eta", "0.5"], 2, "Expected --eta only with --sampler ddim"],
+  [["sample", "--variance", "beta"], 2, "Expected --variance only with --sampler ddpm"],
+  [["sample", "--count", "0"], 2, "Expected --count to be an integer in 1..4096 but got 0"],
+  [["sample", "--eta", "2"], 2, "Expected --eta to be a number in 0..1 but got 2"],
+];
+
+/** Command lines that cannot work once there is a run of 2 steps in `run`. */
+const RUN_CASES: readonly Case[] = [
+  [[...MICRO_FLAGS, "--out", "run"], 2, "Expected a new run but found run/checkpoint.safetensors"],
+  [
+    [...MICRO_FLAGS, "--out", "run", "--resume", "--steps", "2"],
+    2,
+    "Expected --steps above 2, which the run in run has done, but got 2",
+  ],
+  [
+    [...MICRO_FLAGS, "--out", "run", "--resume", "--lr", "0.5"],
+    2,
+    "Expected --lr 0.002, as the run in run began, but got 0.5",
+  ],
+  [
+    [...MICRO_FLAGS, "--out", "run", "--resume", "--seed", "1"],
+    2,
+    "Expected --seed 0, as the run in run began, but got 1",
+  ],
+  [
+    ["train", "--data", "data", "--out", "run", "--resume", "--preset", "mnist"],
+    2,
+    "Expected the U-Net that the run in run began with but got another",
+  ],
+  [
+    ["train", "--data", "less", "--out", "run", "--resume"],
+    1,
+    "Expected the 20 images that the run began with but got 4",
+  ],
+  [
+    ["sample", "--checkpoint", "run", "--steps", "1001"],
+    1,
+    "Expected steps in 1..1000 but got 1001",
+  ],
+  [["sample", "--checkpoint", "run", "--steps", "300", "--spacing", "stride"], 1, "but got 300"],
+  [["sample", "--checkpoint", "run", "--out", "/nowhere/x.png"], 1, "Requires write access to"],
+  [["sample", "--checkpoint", "short"], 1, "Expected a checkpoint in short/model.safetensors."],
+];
+
+async function check(folder: string, [args, code, message]: Case): Promise<void> {
+  const found = await cli(folder, ...args);
+  const line = `${args.join(" ")}\n${found.stderr}`;
+  assertEquals(found.code, code, line);
+  assertStringIncludes(found.stderr, message, line);
+  assertMatch(found.stderr, /^error: [^\n]+\n$/, `one line: ${line}`);
+  assertEquals(found.stdout, "", line);
+}
+
+Deno.test("a command line that cannot work ends in one sentence and the right exit code", async () => {
+  await inFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/bad`);
+    const images = idxFile([1, 8, 8], new Array(64).fill(0));
+    await Deno.writeFile(`${folder}/bad/train-images-idx3-ubyte`, images);
+    await Deno.writeFile(`${folder}/bad/train-labels-idx1-ubyte`, idxFile([1], [10]));
+    await Deno.writeTextFile(`${folder}/bad.json`, '{"act_fn": "relu"}');
+    for (const row of CASES) await check(folder, row);
+  });
+});
+
+Deno.test("a command line that a run contradicts ends in one sentence and the right exit code", async () => {
+  await inFolder(async (folder) => {
+    const made = await cli(folder, ...MICRO_FLAGS, "--steps", "2", "--out", "run");
+    assertEquals(made.code, 0, made.stderr);
+    await Deno.mkdir(`${folder}/less`);
+    const images = idxFile([4, 8, 8], new Array(256).fill(0));
+    await Deno.writeFile(`${folder}/less/train-images-idx3-ubyte`, images);
+    await Deno.writeFile(`${folder}/less/train-labels-idx1-ubyte`, idxFile([4], [1, 2, 3, 4]));
+    await Deno.mkdir(`${folder}/short`);
+    const model = await Deno.readFile(`${folder}/run/model.safetensors`);
+    await Deno.writeFile(`${folder}/short/model.safetensors`, model.subarray(0, model.length - 1));
+    const before = await Deno.readFile(`${folder}/run/checkpoint.safetensors`);
+    for (const row of RUN_CASES) await check(folder, row);
+    assertEquals(await Deno.readFile(`${folder}/run/checkpoint.safetensors`), before);
+  });
+});
+
+Deno.test("help goes to standard output, names every flag and gives examples", async () => {
+  await inFolder(async (folder) => {
+    for (
+      const [args, texts] of [
+        [["--help"], ["train", "sample", "oracle"]],
+        [["train", "--help"], ["--seed", "--resume", "(default 0.99)", "deno task train --steps"]],
+        [["sample", "-h"], ["--eta", "ddim|ddpm", "models/mnist-tiny", "deno task sample"]],
+      ] as const
+    ) {
+      const { code, stdout, stderr } = await cli(folder, ...args);
+      assertEquals([code, stderr], [0, ""]);
+      for (const text of texts) assertStringIncludes(stdout, text);
+    }
+  });
+});
