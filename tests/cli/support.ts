@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { unetConfig, unetConfigToDiffusers } from "../../src/spec/unet_config.ts";
+import { type UNetConfig, unetConfig, unetConfigToDiffusers } from "../../src/spec/unet_config.ts";
 
 /** An IDX file of unsigned bytes. */
 export function idxFile(shape: readonly number[], data: ArrayLike<number>): Uint8Array {
@@ -16,7 +16,7 @@ export function idxFile(shape: readonly number[], data: ArrayLike<number>): Uint
 }
 
 /** A network for 8×8 images with every kind of layer, dropout included. */
-const MICRO = unetConfig({
+export const MICRO: UNetConfig = unetConfig({
   sampleSize: 8,
   inChannels: 1,
   outChannels: 1,
@@ -58,16 +58,27 @@ export interface Outcome {
 const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 
-/** Runs a command in `folder` with the permissions that its task has, and write access to `folder`. */
-export async function cli(folder: string, ...args: string[]): Promise<Outcome> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+function command(folder: string, args: readonly string[]): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", `--config=${CONFIG}`, "--allow-read"],
       ...[`--allow-write=${folder}`, MAIN, ...args],
     ],
     cwd: folder,
     env: { NO_COLOR: "1" },
-  }).output();
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+/** Starts a command in `folder` with the permissions that its task has, and write access to `folder`. */
+export function startCli(folder: string, ...args: string[]): Deno.ChildProcess {
+  return command(folder, args).spawn();
+}
+
+/** Runs a command as {@linkcode startCli} does, to its end. */
+export async function cli(folder: string, ...args: string[]): Promise<Outcome> {
+  const { code, stdout, stderr } = await command(folder, args).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }

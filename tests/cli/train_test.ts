@@ -1,7 +1,10 @@
 import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { decode } from "fast-png";
 import { decodeCheckpoint } from "../../src/spec/checkpoint.ts";
-import { cli, inFolder, MICRO_FLAGS } from "./support.ts";
+import { exists } from "../../src/cli/run_folder.ts";
+import { cli, inFolder, MICRO_FLAGS, startCli } from "./support.ts";
+
+const delay = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 async function succeed(folder: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await cli(folder, ...args);
@@ -80,5 +83,29 @@ Deno.test("a loss that is no longer finite ends the run with advice and code 1",
     );
     assertEquals(code, 1, stderr);
     assertStringIncludes(stderr, "Expected a finite loss at step 2 but got NaN: try a lower --lr");
+  });
+});
+
+Deno.test("a run that is interrupted saves itself and goes on as if it had not been", async () => {
+  await inFolder(async (folder) => {
+    const flags = [...MICRO_FLAGS, "--out", "run", "--steps", "1000000"];
+    const child = startCli(folder, ...flags);
+    // Half a second of steps after the first one is done.
+    while (!(await exists(`${folder}/run/metrics.jsonl`))) await delay(20);
+    await delay(500);
+    child.kill("SIGINT");
+    const { code, stderr } = await child.output();
+    assertEquals(code, 130);
+    const message = new TextDecoder().decode(stderr);
+    const [, step] = /stopped after step (\d+); go on with --resume --out run\n$/.exec(message) ??
+      [];
+    assertMatch(step ?? message, /^\d+$/);
+    const steps = String(Number(step) + 2);
+    await succeed(folder, ...MICRO_FLAGS, "--out", "run", "--resume", "--steps", steps);
+    await succeed(folder, ...MICRO_FLAGS, "--out", "whole", "--steps", steps);
+    assertEquals(
+      await Deno.readFile(`${folder}/run/checkpoint.safetensors`),
+      await Deno.readFile(`${folder}/whole/checkpoint.safetensors`),
+    );
   });
 });
