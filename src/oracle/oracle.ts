@@ -119,12 +119,12 @@ export function createOracle(host: Host): Oracle {
 /**
  * Answers the lines of `input` in order until it ends, each as soon as it is complete.
  *
- * @param write takes the answers, each with its line feed.
+ * @param write takes the answers, each without its line feed.
  */
 export async function serve(
   oracle: Oracle,
   input: AsyncIterable<Uint8Array>,
-  write: (text: string) => void | Promise<void>,
+  write: (line: string) => void | Promise<void>,
 ): Promise<void> {
-  for await (const line of readLines(input)) await write(`${oracle.answer(line)}\n`);
+  for await (const line of readLines(input)) await write(oracle.answer(line));
 }
