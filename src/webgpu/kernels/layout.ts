@@ -130,6 +130,7 @@ export class Shader<T> {
  * power of two) by a fixed tree, known to all of them; it may be called again at once.
  */
 export function totalFunction(lanes: number): string {
+  if (lanes === 1) return "fn total(lane: u32, value: f32) -> f32 { return value; }\n";
   return `
 var<workgroup> parts: array<f32, ${lanes}>;
 fn total(lane: u32, value: f32) -> f32 {
