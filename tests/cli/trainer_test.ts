@@ -74,6 +74,22 @@ Deno.test("a step moves every weight by at most the warmed-up rate, and the aver
   assertLess(0.0009, largest);
 });
 
+Deno.test("with dropout too, the loss of a batch is the mean of the losses of its parts", () => {
+  const options = { lr: 0.01, warmup: 0, ema: 0.99, clipNorm: 1 };
+  let state = initialState(MICRO, 0);
+  // The first steps make the output depend on the weights at all: the last layer starts at zero.
+  for (const step of [1, 2, 3]) {
+    const batch = trainBatch(dataset, schedule, 0, step - 1, 4);
+    state = trainStep(MICRO, schedule, 0, state, batch, step, options).state;
+  }
+  const lossOf = (step: number, N: number) => {
+    const batch = trainBatch(dataset, schedule, 0, step, N);
+    return trainStep(MICRO, schedule, 0, state, batch, 4, options).loss;
+  };
+  // The same squares in another order of summation: 256 terms in double.
+  assertAlmostEquals(lossOf(3, 4), (lossOf(6, 2) + lossOf(7, 2)) / 2, 256 * 2 ** -53 * 4);
+});
+
 Deno.test("the average's decay rises to its limit", () => {
   assertEquals([1, 10, 1e9].map((step) => emaDecay(0.9, step)), [2 / 11, 11 / 20, 0.9]);
 });
