@@ -44,6 +44,13 @@ function lines(n: number, f: (i: number) => string): string {
   return range(n).map(f).join("\n");
 }
 
+/** The widest access, where the tile has four columns. */
+function registerAccess<T>({ T }: RegisterTile, problem: GemmProblem<T>): GemmAccess {
+  const widest = accessOf(problem);
+  if (T % 4 === 0) return widest;
+  return { ...widest, b: "scalar", c: widest.c === "vec4n" ? "scalar" : widest.c };
+}
+
 /** Where the rows of A and columns of B lie, in vec4s or elements, clamped to the last one. */
 function addresses({ V, T }: RegisterTile, access: GemmAccess): string {
   const a = access.a === "vec4"
@@ -72,79 +79,72 @@ function loads({ V, T }: RegisterTile, access: GemmAccess): string {
   return `${x}\n${y}`;
 }
 
-/** Where row group q or column t of something added lies. */
-function addendAt(x: string, row: string, column: string): string {
-  return `${x}[p.${x}Offset + b1 * p.${x}B1 + b2 * p.${x}B2 + ${row} * p.${x}M + ${column} * p.${x}N]`;
-}
-
-/** Turns the sums `c{q}_{t}` into values: alpha, what is added, the division. */
-function epilogue<T>(tile: RegisterTile, problem: GemmProblem<T>): string {
-  const rowOf = (q: number, j: number): string => `min(m + ${4 * q + j}u, p.M - 1u)`;
-  const vector = (x: string, q: number, column: string): string =>
-    `vec4f(${range(4).map((j) => addendAt(x, rowOf(q, j), column)).join(", ")})`;
-  const text = [tile].flatMap(({ V, T }) =>
-    range(V / 4).flatMap((q) => range(T).map((t) => `c${q}_${t} *= p.alpha;`))
-  );
-  for (const x of ADDENDS) {
+/**
+ * Finishes the sums of a tile and stores them, four or one at a time, in loops over a private array:
+ * written out for each of the V·T sums, the compiler would take longer over this than over
+ * everything else.
+ */
+function stores<T>({ V, T }: RegisterTile, problem: GemmProblem<T>, access: GemmAccess): string {
+  const alongM = access.c === "vec4m";
+  const width = access.c === "scalar" ? 1 : 4;
+  // Lines of the tile run along m or n, groups of `width` values within a line.
+  const [line, inLine, perLine] = alongM ? ["j", "i", V / width] : ["i", "j", T / width];
+  const at = (x: string): string =>
+    `p.${x}Offset + b1 * p.${x}B1 + b2 * p.${x}B2 + i * p.${x}M + j * p.${x}N`;
+  const vector = (values: readonly string[]): string =>
+    width === 1 ? values[0] : `vec4f(${values.join(", ")})`;
+  const addends = ADDENDS.flatMap((x) => {
     const placed = problem[x];
-    if (placed === undefined) continue;
-    for (const q of range(tile.V / 4)) {
-      if (!placed.n) text.push(`let ${x}${q} = ${vector(x, q, "0u")};`);
-      for (const t of range(tile.T)) {
-        const column = `min(n + ${t}u, p.N - 1u)`;
-        text.push(`c${q}_${t} += ${placed.n ? vector(x, q, column) : `${x}${q}`};`);
-      }
+    if (placed === undefined) return [];
+    const stride = (alongM ? placed.m : placed.n) ?? 0;
+    return [{ x, stride: `p.${x}${alongM ? "M" : "N"}`, perLine: stride === 0 }];
+  });
+  const perLineAddends = addends.filter((a) => a.perLine).map(({ x }) =>
+    `let ${x}OfLine = ${x}[${at(x).replace(` + ${inLine} * p.${x}${alongM ? "M" : "N"}`, "")}];`
+  );
+  const perValueAddends = addends.filter((a) => !a.perLine).map(({ x, stride }) => {
+    const values = range(width).map((d) => `${x}[at_${x} + ${d}u * ${stride}]`);
+    return { at: `let at_${x} = ${at(x)};`, value: vector(values) };
+  });
+  const value = [
+    "p.alpha * tile[l * " + perLine + "u + g]",
+    ...addends.filter((a) => a.perLine).map(({ x }) => `${x}OfLine`),
+    ...perValueAddends.map((a) => a.value),
+  ].join(" + ");
+  const sum = (l: number, e: number): string => {
+    const [v, t] = alongM ? [e, l] : [l, e];
+    return `c${v >> 2}_${t}.${XYZW[v & 3]}`;
+  };
+  const copies = lines(
+    alongM ? T : V,
+    (l) =>
+      range(perLine).map((g) =>
+        `tile[${l * perLine + g}] = ${vector(range(width).map((d) => sum(l, g * width + d)))};`
+      ).join(" "),
+  );
+  return `  var tile: array<${width === 1 ? "f32" : "vec4f"}, ${V * T / width}>;
+${copies}
+  let rows = min(p.M - min(m, p.M), ${V}u);
+  let columns = min(p.N - n, ${T}u);
+  for (var l = 0u; l < ${alongM ? "columns" : "rows"}; l++) {
+    let ${line} = ${alongM ? "n" : "m"} + l;
+    ${perLineAddends.join("\n")}
+    let c_line = c + ${line} * p.c${line === "i" ? "M" : "N"};
+    for (var g = 0u; g < ${alongM ? "rows" : "columns"} / ${width}u; g++) {
+      let ${inLine} = ${alongM ? "m" : "n"} + g * ${width}u;
+      ${perValueAddends.map((a) => a.at).join("\n")}
+      C[c_line + ${inLine} / ${width}u * p.c${inLine === "i" ? "M" : "N"}] ${
+    problem.accumulate ? "+=" : "="
+  } (${value}) / p.outputScale;
     }
-  }
-  if (problem.outputScale !== undefined) {
-    text.push(
-      ...range(tile.V / 4).flatMap((q) => range(tile.T).map((t) => `c${q}_${t} /= p.outputScale;`)),
-    );
-  }
-  return text.join("\n");
-}
-
-/** Stores the values that lie inside C. */
-function stores({ V, T }: RegisterTile, access: GemmAccess, accumulate: boolean): string {
-  const set = accumulate ? "+=" : "=";
-  if (access.c === "vec4m") {
-    return lines(T, (t) =>
-      `if (n + ${t}u < p.N) {
-        let i = c + (n + ${t}u) * p.cN + m / 4u;
-        ${lines(V / 4, (q) => `if (m + ${4 * q}u < p.M) { C[i + ${q}u] ${set} c${q}_${t}; }`)}
-      }`);
-  }
-  const element = (v: number, t: number): string => `c${v >> 2}_${t}.${XYZW[v & 3]}`;
-  if (access.c === "vec4n") {
-    return lines(V, (v) =>
-      `if (m + ${v}u < p.M) {
-        let i = c + (m + ${v}u) * p.cM + n / 4u;
-        ${
-        lines(T / 4, (q) => {
-          const value = range(4).map((j) => element(v, 4 * q + j)).join(", ");
-          return `if (n + ${4 * q}u < p.N) { C[i + ${q}u] ${set} vec4f(${value}); }`;
-        })
-      }
-      }`);
-  }
-  return lines(V, (v) =>
-    `if (m + ${v}u < p.M) {
-      let i = c + (m + ${v}u) * p.cM + n * p.cN;
-      ${lines(T, (t) => `if (n + ${t}u < p.N) { C[i + ${t}u * p.cN] ${set} ${element(v, t)}; }`)}
-    }`);
+  }`;
 }
 
 /** One tile per invocation. */
 export function gemmRegister<T>(tile: RegisterTile, problem: GemmProblem<T>): Launch<T> {
-  const { B1 = 1, B2 = 1, M, N, accumulate = false } = problem;
+  const { B1 = 1, B2 = 1, M, N } = problem;
   const { V, T } = tile;
-  const widest = accessOf(problem);
-  // Too few columns in a tile for a vec4 of them.
-  const access: GemmAccess = T % 4 === 0 ? widest : {
-    a: widest.a,
-    b: "scalar",
-    c: widest.c === "vec4n" ? "scalar" : widest.c,
-  };
+  const access = registerAccess(tile, problem);
   const wgsl = `${PARAMS}
 ${gemmBindings(problem, access)}
 @compute @workgroup_size(${LANES})
@@ -171,8 +171,7 @@ ${lines(V / 4, (q) => lines(T, (t) => `c${q}_${t} = fma(x${q}, vec4f(y${t}), c${
       ib += p.bK2;
     }
   }
-${epilogue(tile, problem)}
-${stores(tile, access, accumulate)}
+${stores(tile, problem, access)}
 }
 `;
   return {
