@@ -16,14 +16,18 @@
  *
  * @module
  */
+export * from "./adam.ts";
 export * from "./clip.ts";
 export * from "./ddim.ts";
 export * from "./ddpm.ts";
 export * from "./decoder.ts";
+export * from "./ema.ts";
 export * from "./forward.ts";
 export * from "./gaussian.ts";
+export * from "./grad_norm.ts";
 export * from "./likelihood.ts";
 export * from "./loss.ts";
+export * from "./nn/mod.ts";
 export * from "./parameterisation.ts";
 export * from "./posterior.ts";
 export * from "./respacing.ts";
@@ -32,3 +36,4 @@ export * from "./sample.ts";
 export * from "./schedule.ts";
 export * from "./slerp.ts";
 export * from "./step.ts";
+export { unet, unetBackward, unetForward, type UNetOptions, type UNetTape } from "./unet.ts";

@@ -4,4 +4,11 @@
  *
  * @module
  */
+export * from "./checkpoint.ts";
+export * from "./format_error.ts";
+export * from "./safetensors.ts";
 export * from "./schedule_config.ts";
+export * from "./unet_config.ts";
+export * from "./unet_modules.ts";
+export * from "./unet_parameters.ts";
+export * from "./unet_presets.ts";

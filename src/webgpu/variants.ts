@@ -1,0 +1,67 @@
+/**
+ * Which kernel computes what: a table per adapter class and layer configuration, never per batch, so
+ * that a sample's bits depend on neither.
+ *
+ * @module
+ */
+import type { AdapterClass } from "./device.ts";
+import { type GemmVariant, REGISTER } from "./kernels/gemm.ts";
+import type { Variant } from "./kernels/layout.ts";
+
+/** A convolution's configuration, as the table is keyed by it. */
+export interface ConvLayer {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly C: number;
+  readonly O: number;
+  /** Height and width of the output. */
+  readonly H: number;
+  readonly W: number;
+}
+
+/** How a convolution is computed. */
+export type ConvAlgorithm = "winograd4" | "winograd2" | "im2col" | "direct";
+
+/** Which kernel computes what. */
+export interface Variants {
+  /** Matrix products. */
+  readonly gemm: GemmVariant;
+  /** Everything else. */
+  readonly other: Variant;
+  /** Convolutions by layer; where a layer has no entry, a rule of the adapter class decides. */
+  readonly convolutions: Readonly<Record<string, ConvAlgorithm>>;
+}
+
+/** The key of a layer in a table. */
+export function convKey({ kernel, stride, C, O, H, W }: ConvLayer): string {
+  return `conv${kernel}x${kernel}/${stride} ${C}->${O} @${H}x${W}`;
+}
+
+/** Algorithms that can compute a layer at all. */
+export function convCandidates({ kernel, stride }: ConvLayer): readonly ConvAlgorithm[] {
+  return kernel === 3 && stride === 1
+    ? ["winograd4", "winograd2", "im2col", "direct"]
+    : ["im2col", "direct"];
+}
+
+/** Channels below which transforms and products cost more than they save. */
+const FEW = 8;
+
+/** The algorithm for a layer: the table's, or by rule. */
+export function convAlgorithm(variants: Variants, layer: ConvLayer): ConvAlgorithm {
+  const tabled = variants.convolutions[convKey(layer)];
+  if (tabled !== undefined) return tabled;
+  const { kernel, stride, C, O, H, W } = layer;
+  if (C < FEW || O < FEW) return "direct";
+  if (kernel !== 3 || stride !== 1) return "im2col";
+  // A tile of F(4x4) covers a 4x4 image whole: its 36 products per 16 outputs are few, but so are the
+  // columns that share a weight.
+  return H * W >= 256 ? "winograd4" : "winograd2";
+}
+
+/** The default table of an adapter class. */
+export function defaultVariants(adapterClass: AdapterClass): Variants {
+  return adapterClass === "software"
+    ? { gemm: REGISTER, other: "lanes", convolutions: {} }
+    : { gemm: REGISTER, other: "workgroup", convolutions: {} };
+}
