@@ -17,9 +17,10 @@ import {
 import { STEP } from "./optimizer_step.ts";
 
 /** Partial sums per gradient tensor. */
-export const NORM_PARTS = 1024;
+export const NORM_PARTS = 2048;
 
 const LANES = 64;
+const PARTS_PER_WORKGROUP = 8;
 
 function widthOf(variant: Variant, count: number): Width {
   return variant === "naive" ? 1 : vectorWidth(count);
@@ -33,7 +34,7 @@ function partLength(count: number, width: Width): number {
 export function normDepth(variant: Variant, count: number, tensors: number): number {
   const width = widthOf(variant, count);
   const length = partLength(count, width);
-  const first = variant === "naive" ? length : Math.ceil(length / LANES) + Math.log2(LANES);
+  const first = variant === "workgroup" ? Math.ceil(length / LANES) + Math.log2(LANES) : length;
   const second = Math.ceil(tensors * NORM_PARTS / LANES) + Math.log2(LANES);
   return first + (width === 4 ? 2 : 0) + second;
 }
@@ -50,30 +51,37 @@ export function sumOfSquares<T>(
   first = 0,
 ): Launch<T> {
   const width = widthOf(variant, count);
-  // The naive variant has one invocation per part.
-  const lanes = variant === "naive" ? 1 : LANES;
+  // Elsewhere an invocation has a part to itself.
+  const shared = variant === "workgroup";
+  const lanes = shared ? LANES : PARTS_PER_WORKGROUP;
   const shader = new Shader<T>();
   shader.integers({ count: count / width, length: partLength(count, width), first });
   const grads = shader.tensor("grads", vectorType(width), tensors.grads, "read");
   const parts = shader.tensor("partSums", "f32", tensors.parts, "write");
-  const body = `${totalFunction(lanes)}
+  const sum = componentSum(width, "sum");
+  const body = `${shared ? totalFunction(lanes) : ""}
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let start = min(id.x * p.length, p.count);
+  let part = ${shared ? "id.x" : `id.x * ${lanes}u + lane`};
+  let start = min(part * p.length, p.count);
   let end = min(start + p.length, p.count);
   var sum = ${vectorType(width)}();
-  for (var i = start + lane; i < end; i += ${lanes}u) {
+  for (var i = start${shared ? " + lane" : ""}; i < end; i += ${shared ? lanes : 1}u) {
     let g = ${grads}[i];
     sum += g * g;
   }
-  let part = total(lane, ${componentSum(width, "sum")});
-  if (lane == 0u) { ${parts}[p.first + id.x] = part; }
+  ${
+    shared
+      ? `let whole = total(lane, ${sum});
+  if (lane == 0u) { ${parts}[p.first + part] = whole; }`
+      : `${parts}[p.first + part] = ${sum};`
+  }
 }
 `;
   return shader.launch({
     kernel: kernelName("sumOfSquares", variant, width),
     body,
-    workgroups: [NORM_PARTS, 1, 1],
+    workgroups: [shared ? NORM_PARTS : NORM_PARTS / PARTS_PER_WORKGROUP, 1, 1],
     flops: 2 * count,
     bytes: 4 * count,
   });
