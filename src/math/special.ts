@@ -19,7 +19,7 @@ function gaussian(x: number): number {
 }
 
 /**
- * erfc(x) = 1 − erf(x) to 1e−15 relative in double: for |x| < 0.75, where the difference loses little,
+ * erfc(x) = 1 − erf(x) to 1e−15 relative in double: for |x| < 0.5, where the difference loses little,
  * by the all-positive series erf(x) = 2/√π·e^(−x²)·Σ 2^n x^(2n+1)/(2n+1)!!; beyond it by the continued
  * fraction of Abramowitz and Stegun 7.1.14, evaluated backwards from where it has converged.
  */
@@ -27,7 +27,7 @@ export function erfc(x: number): number {
   if (x < 0) return 2 - erfc(-x);
   // Below half the smallest double.
   if (x > 28) return 0;
-  if (x < 0.75) {
+  if (x < 0.5) {
     let term = x, sum = x;
     for (let n = 1; term > sum * 2 ** -55; n++) {
       term *= 2 * x * x / (2 * n + 1);
@@ -36,7 +36,7 @@ export function erfc(x: number): number {
     return 1 - 2 * gaussian(x) / Math.sqrt(Math.PI) * sum;
   }
   let fraction = x;
-  for (let k = 10 + Math.ceil(180 / (x * x)); k >= 1; k--) fraction = x + k / 2 / fraction;
+  for (let k = 10 + Math.ceil(200 / (x * x)); k >= 1; k--) fraction = x + k / 2 / fraction;
   return gaussian(x) / Math.sqrt(Math.PI) / fraction;
 }
 
