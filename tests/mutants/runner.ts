@@ -80,8 +80,7 @@ export class Workshop {
 
   /**
    * The properties with a mutant, those that speak most of its function first. A run that takes several
-   * times what it took without the mutant is ended: a loop may have no end, and shrinking a
-   * counterexample may take long.
+   * times what it took without the mutant is ended: a loop may have no end.
    *
    * @param times what `check` returned.
    */
@@ -132,7 +131,7 @@ export class Workshop {
         ...files.map((name) => `tests/properties/${name}`),
       ],
       cwd: this.#folder,
-      env: { NO_COLOR: "1" },
+      env: { NO_COLOR: "1", SHRINK: "no" },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",

@@ -1,5 +1,6 @@
 /**
- * How properties are run: one fixed seed, so that a run repeats; more draws by RUNS=factor.
+ * How properties are run: one fixed seed, so that a run repeats; more draws by RUNS=factor; the first
+ * counterexample as it was drawn by SHRINK=no, where only its existence matters.
  *
  * @module
  */
@@ -10,13 +11,17 @@ import { Bound, setting } from "./bound.ts";
 const SEED = 20200619;
 const FACTOR = Number(setting("RUNS") ?? 1);
 
+function parameters(runs: number) {
+  return { seed: SEED, numRuns: runs * FACTOR, endOnFailure: setting("SHRINK") === "no" };
+}
+
 /** Checks `predicate` on `runs` draws. */
 export function forAll<T>(
   arbitrary: fc.Arbitrary<T>,
   runs: number,
   predicate: (drawn: T) => void,
 ): void {
-  fc.assert(fc.property(arbitrary, predicate), { seed: SEED, numRuns: runs * FACTOR });
+  fc.assert(fc.property(arbitrary, predicate), parameters(runs));
 }
 
 /** {@linkcode forAll} for a predicate that awaits. */
@@ -25,7 +30,7 @@ export async function forAllAsync<T>(
   runs: number,
   predicate: (drawn: T) => Promise<void>,
 ): Promise<void> {
-  await fc.assert(fc.asyncProperty(arbitrary, predicate), { seed: SEED, numRuns: runs * FACTOR });
+  await fc.assert(fc.asyncProperty(arbitrary, predicate), parameters(runs));
 }
 
 /** A test of one property whose comparisons all share one bound. */
