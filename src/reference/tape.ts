@@ -38,9 +38,8 @@ export function walkBack(
   dOutput: Tensor,
   stored: (gradient: Tensor) => Tensor = (gradient) => gradient,
 ): CollectedGradients {
-  const tensors = new Map<Tensor, Tensor>();
+  const tensors = new Map(steps.slice(-1).map(({ output }) => [output, dOutput]));
   const parameters = new Map<string, Tensor>();
-  if (steps.length > 0) tensors.set(steps[steps.length - 1].output, dOutput);
   for (const { output, backward } of steps.toReversed()) {
     const dY = tensors.get(output);
     if (dY === undefined) continue;

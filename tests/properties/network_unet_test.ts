@@ -118,6 +118,16 @@ Deno.test("unetForward gives the bits of unet, and unetBackward float32 gradient
   });
 });
 
+Deno.test("unetBackward gives a parameter that the network does not use a gradient of zero", () => {
+  forAll(smallUnets, 5, (net) => {
+    const { config, x, timesteps, options } = net;
+    const parameters = new Map([...net.parameters, ["unused", normals(net.seed, 0, [3])]]);
+    const { output, tape } = unetForward(config, parameters, x, timesteps, options);
+    const { gradients } = unetBackward(tape, output);
+    assertEquals(gradients.get("unused"), { shape: [3], data: new Float32Array(3) });
+  });
+});
+
 Deno.test("unet gives a sample the same bits alone and in any batch, dropout and labels included", () => {
   forAll(smallUnets, 20, (net) => {
     const [, C, H, W] = net.x.shape;
