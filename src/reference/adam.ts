@@ -26,8 +26,11 @@ export interface AdamOptions {
 
 /** A tensor of parameters and its two moments. */
 export interface AdamTensors {
+  /** θ, of any shape. */
   readonly params: Tensor;
+  /** First moment: the decayed mean of the gradient, of θ's shape. */
   readonly m: Tensor;
+  /** Second moment: the decayed mean of the squared gradient, of θ's shape. */
   readonly v: Tensor;
 }
 
@@ -69,8 +72,11 @@ export function adamStep(
 
 /** A model's parameters and their two moments, by name. */
 export interface AdamState {
+  /** θ by name. */
   readonly params: Parameters;
+  /** First moments by name, of the shapes of θ. */
   readonly m: Parameters;
+  /** Second moments by name, of the shapes of θ. */
   readonly v: Parameters;
 }
 

@@ -8,7 +8,7 @@ import { ArgumentError } from "../math/errors.ts";
 import type { ResampleType, UNetConfig } from "./unet_config.ts";
 
 /** How a module uses the stack of skip connections. */
-interface Skips {
+export interface Skips {
   /** Before the module, the latest skip is taken off the stack and appended to h along the channels. */
   readonly takesSkip?: boolean;
   /** After the module, h is put on the stack. */
@@ -17,11 +17,15 @@ interface Skips {
 
 /** norm, SiLU, (resample,) convolution, time, norm, SiLU, dropout, convolution, plus the input. */
 export interface ResnetModule extends Skips {
+  /** Tells it from the other modules. */
   readonly kind: "resnet";
+  /** Prefix of its parameters' names, such as `down_blocks.0.resnets.0`. */
   readonly name: string;
   /** Channels in, the skip included. */
   readonly inChannels: number;
+  /** Channels out. */
   readonly outChannels: number;
+  /** Whether height and width stay, are halved or are doubled. */
   readonly resample: "none" | "down" | "up";
   /** What the sum with the input is divided by. */
   readonly outputScale: number;
@@ -29,19 +33,27 @@ export interface ResnetModule extends Skips {
 
 /** norm, query, key and value, attention over all positions, projection, plus the input. */
 export interface AttentionModule extends Skips {
+  /** Tells it from the other modules. */
   readonly kind: "attention";
+  /** Prefix of its parameters' names, such as `mid_block.attentions.0`. */
   readonly name: string;
+  /** Channels in and out. */
   readonly channels: number;
+  /** Number of heads, a divisor of `channels`. */
   readonly heads: number;
   /** Groups of its norm, or null for no norm. */
   readonly groups: number | null;
+  /** What the sum with the input is divided by. */
   readonly outputScale: number;
 }
 
 /** A strided convolution, or doubling and a convolution. */
 export interface ResampleModule extends Skips {
+  /** Whether height and width are halved or doubled. */
   readonly kind: "downsample" | "upsample";
+  /** Prefix of its parameters' names, such as `down_blocks.0.downsamplers.0`. */
   readonly name: string;
+  /** Channels in and out. */
   readonly channels: number;
 }
 

@@ -26,9 +26,11 @@ export type Initialiser = "varianceScaling" | "zeros" | "ones" | "normal";
 
 /** One parameter of a model. */
 export interface ParameterSpec {
+  /** As in diffusers' state dict, such as `down_blocks.0.resnets.0.conv1.weight`. */
   readonly name: string;
   /** Convolutions are `[O, C, kH, kW]`, linear layers `[out, in]`, norms and biases `[C]`. */
   readonly shape: Shape;
+  /** How its values start. */
   readonly initialiser: Initialiser;
 }
 

@@ -42,8 +42,11 @@ export function attention(
 
 /** Gradients of attention with respect to its inputs. */
 export interface AttentionGradients {
+  /** `[N, heads, L, D]` */
   readonly dQ: Tensor;
+  /** `[N, heads, S, D]` */
   readonly dK: Tensor;
+  /** `[N, heads, S, D]` */
   readonly dV: Tensor;
 }
 

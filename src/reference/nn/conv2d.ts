@@ -76,8 +76,11 @@ export function conv2d(
 
 /** Gradients of a convolution with respect to its inputs. */
 export interface Conv2dGradients {
+  /** `[N, C, H, W]` */
   readonly dX: Tensor;
+  /** `[O, C, kH, kW]` */
   readonly dWeight: Tensor;
+  /** `[O]` */
   readonly dBias: Tensor;
 }
 

@@ -7,6 +7,7 @@ import { zerosLike } from "./zeros_like.ts";
 export interface DropoutOptions {
   /** Probability of dropping a value, in [0, 1). */
   readonly probability: number;
+  /** Key of the random bits, an integer in 0..2^53 − 1. */
   readonly seed: number;
   /** One stream per sample, so that a sample's mask does not depend on its batch. */
   readonly streams: readonly number[];

@@ -47,8 +47,11 @@ export function groupNorm(
 
 /** Gradients of a group norm with respect to its inputs. */
 export interface GroupNormGradients {
+  /** `[N, C, …]` */
   readonly dX: Tensor;
+  /** `[C]` */
   readonly dWeight: Tensor;
+  /** `[C]` */
   readonly dBias: Tensor;
 }
 

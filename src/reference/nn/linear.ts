@@ -26,8 +26,11 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
 
 /** Gradients of a linear layer with respect to its inputs. */
 export interface LinearGradients {
+  /** `[…, I]` */
   readonly dX: Tensor;
+  /** `[O, I]` */
   readonly dWeight: Tensor;
+  /** `[O]` */
   readonly dBias: Tensor;
 }
 

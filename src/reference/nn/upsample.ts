@@ -67,8 +67,11 @@ export function upsample(
 
 /** Gradients of `upsample`; those of weight and bias are null where there is no weight. */
 export interface UpsampleGradients {
+  /** `[N, C, H, W]` */
   readonly dX: Tensor;
+  /** `[O, C, 3, 3]` */
   readonly dWeight: Tensor | null;
+  /** `[O]` */
   readonly dBias: Tensor | null;
 }
 
