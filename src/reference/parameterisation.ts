@@ -56,7 +56,7 @@ export function epsilonFromV(level: NoiseLevel, xt: number, v: number): number {
   return Math.sqrt(level.alphaBar) * v + Math.sqrt(level.oneMinusAlphaBar) * xt;
 }
 
-/** ε = −√(1−ᾱ_t)·s (Song et al. 2021, section 3). */
+/** ε = −√(1−ᾱ_t)·s (Song, Sohl-Dickstein et al. 2021, "Score-Based Generative Modeling", section 3). */
 export function epsilonFromScore(level: NoiseLevel, score: number): number {
   return -Math.sqrt(level.oneMinusAlphaBar) * score;
 }
@@ -66,7 +66,7 @@ export function vFromX0(level: NoiseLevel, x0: number, epsilon: number): number 
   return Math.sqrt(level.alphaBar) * epsilon - Math.sqrt(level.oneMinusAlphaBar) * x0;
 }
 
-/** s = −ε/√(1−ᾱ_t) (Song et al. 2021, section 3). */
+/** s = −ε/√(1−ᾱ_t) (Song, Sohl-Dickstein et al. 2021, "Score-Based Generative Modeling", section 3). */
 export function scoreFromEpsilon(level: NoiseLevel, epsilon: number): number {
   return -epsilon / Math.sqrt(level.oneMinusAlphaBar);
 }

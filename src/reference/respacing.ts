@@ -35,7 +35,7 @@ export function linspaceTimesteps(T: number, steps: number): number[] {
 }
 
 /**
- * 1 + ⌊4T·i²/(5(steps−1)²)⌋, i = 0..steps − 1, duplicates removed (Song et al. 2021, appendix D.3):
+ * 1 + ⌊4T·i²/(5(steps−1)²)⌋, i = 0..steps − 1, duplicates removed (Song et al. 2021, appendix D.2):
  * the squares of linspace(0, √(0.8T)). steps = 1 gives [1].
  */
 export function quadraticTimesteps(T: number, steps: number): number[] {

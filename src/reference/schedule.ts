@@ -255,7 +255,7 @@ export function posteriorCoefsXt(
 }
 
 /**
- * SNR_t = ᾱ_t/(1 − ᾱ_t) (Kingma et al. 2021, eq. 1).
+ * SNR_t = ᾱ_t/(1 − ᾱ_t) (Kingma et al. 2021, eq. 2).
  *
  * @param alpha as in {@linkcode alphaBars}.
  */
