@@ -36,4 +36,5 @@ export * from "./sample.ts";
 export * from "./schedule.ts";
 export * from "./slerp.ts";
 export * from "./step.ts";
+export type { StepGradients, TapeStep } from "./tape.ts";
 export { unet, unetBackward, unetForward, type UNetOptions, type UNetTape } from "./unet.ts";

@@ -8,13 +8,17 @@ import { add } from "./nn/add.ts";
 
 /** What one step passes on: gradients of its input tensors, and of the parameters it used, by name. */
 export interface StepGradients {
+  /** Each input tensor with its gradient, of its shape. */
   readonly inputs: readonly (readonly [x: Tensor, dX: Tensor])[];
+  /** Each parameter's name with its gradient. Default none. */
   readonly parameters?: readonly (readonly [name: string, d: Tensor])[];
 }
 
 /** One layer's output with the way back from its gradient. */
-export interface Step {
+export interface TapeStep {
+  /** What the layer computed. */
   readonly output: Tensor;
+  /** The chain rule through the layer, given the gradient dY of its output, of its shape. */
   readonly backward: (dY: Tensor) => StepGradients;
 }
 
@@ -34,7 +38,7 @@ export interface CollectedGradients {
  * @param stored what becomes of a gradient before it is used; the identity but in studies of rounding.
  */
 export function walkBack(
-  steps: readonly Step[],
+  steps: readonly TapeStep[],
   dOutput: Tensor,
   stored: (gradient: Tensor) => Tensor = (gradient) => gradient,
 ): CollectedGradients {

@@ -13,7 +13,7 @@ import { type Parameters, unetParameters } from "../spec/unet_parameters.ts";
 import type { DropoutOptions } from "./nn/dropout.ts";
 import { SAME_PADDING } from "./nn/upsample.ts";
 import { zerosLike } from "./nn/zeros_like.ts";
-import { type Step, walkBack } from "./tape.ts";
+import { type TapeStep, walkBack } from "./tape.ts";
 import { Layers } from "./unet_layers.ts";
 import {
   attentionBlock,
@@ -37,9 +37,12 @@ export interface UNetOptions {
 
 /** What a forward pass leaves for the backward pass. */
 export interface UNetTape {
+  /** The input, `[N, inChannels, H, W]`. */
   readonly x: Tensor;
+  /** The weights of the pass, by name. */
   readonly parameters: Parameters;
-  readonly steps: readonly Step[];
+  /** Every layer with its way back, in the order in which they ran. */
+  readonly steps: readonly TapeStep[];
 }
 
 /**
@@ -74,7 +77,7 @@ export function unetForward(
   options: UNetOptions = {},
 ): { readonly output: Tensor; readonly tape: UNetTape } {
   checkParameters(config, parameters);
-  const steps: Step[] = [];
+  const steps: TapeStep[] = [];
   const output = runUnet(new Layers(parameters, steps), config, x, timesteps, options);
   return { output, tape: { x, parameters, steps } };
 }

@@ -8,15 +8,15 @@ import type { Tensor } from "../math/tensor.ts";
 import type { Parameters } from "../spec/unet_parameters.ts";
 import * as nn from "./nn/mod.ts";
 import { zerosLike } from "./nn/zeros_like.ts";
-import type { Step, StepGradients } from "./tape.ts";
+import type { StepGradients, TapeStep } from "./tape.ts";
 
 /** The layers of one forward pass. */
 export class Layers {
   readonly #parameters: Parameters;
-  readonly #steps: Step[] | null;
+  readonly #steps: TapeStep[] | null;
 
   /** `steps` receives every layer that is run; null keeps nothing, so memory is freed on the way. */
-  constructor(parameters: Parameters, steps: Step[] | null) {
+  constructor(parameters: Parameters, steps: TapeStep[] | null) {
     this.#parameters = parameters;
     this.#steps = steps;
   }

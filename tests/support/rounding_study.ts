@@ -14,7 +14,7 @@ import { randomBits } from "../../src/math/philox.ts";
 import type { Tensor } from "../../src/math/tensor.ts";
 import type { UNetConfig } from "../../src/spec/unet_config.ts";
 import type { Parameters } from "../../src/spec/unet_parameters.ts";
-import { type Step, walkBack } from "../../src/reference/tape.ts";
+import { type TapeStep, walkBack } from "../../src/reference/tape.ts";
 import { runUnet, type UNetOptions } from "../../src/reference/unet.ts";
 import { Layers } from "../../src/reference/unet_layers.ts";
 import { lossGradient } from "./loss.ts";
@@ -37,7 +37,11 @@ class SignedPerturbation {
 }
 
 class PerturbedLayers extends Layers {
-  constructor(parameters: Parameters, steps: Step[], readonly perturbation: SignedPerturbation) {
+  constructor(
+    parameters: Parameters,
+    steps: TapeStep[],
+    readonly perturbation: SignedPerturbation,
+  ) {
     super(parameters, steps);
   }
   protected override stored(y: Tensor): Tensor {
@@ -68,7 +72,7 @@ export function roundingSpread(
   const squares = new Map([...exact].map(([k, r]) => [k, new Float64Array(r.data.length)]));
   for (let seed = 1; seed <= runs; seed++) {
     const perturbation = new SignedPerturbation(u, seed);
-    const steps: Step[] = [];
+    const steps: TapeStep[] = [];
     const layers = new PerturbedLayers(parameters, steps, perturbation);
     const output = runUnet(layers, config, x, timesteps, options);
     const stored = (gradient: Tensor): Tensor => perturbation.apply(gradient);
