@@ -50,16 +50,8 @@ export interface UNetInputs {
   readonly times: Activation;
   /** u32 `[N]`, sinusoidal embeddings `[N, C]` or vectors `[N, E]` of the classes; null without classes. */
   readonly classes: Activation | null;
-  /** Per dropout: `[N]` streams; null without dropout. */
-  readonly dropout: DropoutInputs | null;
-}
-
-/** Where dropout masks come from. */
-export interface DropoutInputs {
-  /** u32 `[2]`: the seed, low word first. */
-  readonly seed: PlanTensor;
-  /** u32 `[blocks, N, 2]`: the stream of each block's mask for each sample, low word first. */
-  readonly streams: readonly PlanTensor[];
+  /** Per residual block what `dropoutKeys` returns; null without dropout. */
+  readonly dropoutKeys: readonly PlanTensor[] | null;
 }
 
 /** Where a module's output goes: into a concatenation, or anywhere. */
@@ -346,11 +338,11 @@ export class UNetNetwork {
   /** Dropout in place: of a value, and of its gradient, it is the same map. */
   #undrop(x: Activation, block: number): void {
     const net = this.#net;
-    const { dropout: inputs } = this.#inputs;
-    if (inputs === null) return;
+    const keys = this.#inputs.dropoutKeys?.[block];
+    if (keys === undefined) return;
     const sizes = { N: x.N, D: x.C * positions(x) };
-    const tensors = { x: x.view, y: x.view, seed: inputs.seed, streams: inputs.streams[block] };
-    net.add(dropout(net.variants.other, sizes, this.#config.dropout, tensors));
+    const tensors = { x: x.view, y: x.view, keys, keysOffset: 0 };
+    net.add(dropout(net.variants.other, sizes, tensors, this.#config.dropout));
   }
 
   #resample({ kind, name }: ResampleModule, h: Activation, y: Activation): void {
@@ -365,19 +357,10 @@ export class UNetNetwork {
       });
       return;
     }
-    const large = (): Activation => {
-      const up = net.activation(`${name} doubled`, { ...y, C: h.C });
-      net.add(upsample(net.variants.other, h, { small: h.view, large: up.view }));
-      return up;
-    };
-    conv(net, `${name}.conv`, large(), y, SAME_3X3);
+    const shape: ConvShape = { ...SAME_3X3, upsampled: true };
+    conv(net, `${name}.conv`, h, y, shape);
     net.onBackward(() => {
-      const dLarge = net.activation(`${name} d doubled`, { ...y, C: h.C });
-      const whole = { view: dLarge.view, accumulate: false };
-      convBackward(net, `${name}.conv`, large(), gradient(net, y), SAME_3X3, whole);
-      const dX = net.slot(h);
-      const tensors = { small: dX.view, large: dLarge.view };
-      net.add(upsampleBackward(net.variants.other, h, tensors, dX.accumulate));
+      convBackward(net, `${name}.conv`, h, gradient(net, y), shape, net.slot(h));
     });
   }
 }

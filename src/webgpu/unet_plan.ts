@@ -8,6 +8,7 @@ import { ArgumentError } from "../math/errors.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
 import { timeEmbeddingSize, unetModules } from "../spec/unet_modules.ts";
 import { clipFactor, NORM_PARTS, sumOfSquares } from "./kernels/grad_norm.ts";
+import { KEY_WORDS } from "./kernels/dropout.ts";
 import { fill } from "./kernels/elementwise.ts";
 import { loss, lossParts } from "./kernels/loss.ts";
 import { adam } from "./kernels/optimizer.ts";
@@ -96,20 +97,17 @@ function makeInputs(net: Network, request: UNetPlanRequest): UNetInputs {
     ? null
     : vector("classes", 1);
   const blocks = unetModules(config).filter(({ kind }) => kind === "resnet").length;
-  const dropout = net.training && config.dropout > 0
-    ? {
-      seed: plan.tensor("state", "dropout seed", 2),
-      streams: Array.from(
-        { length: blocks },
-        (_, k) => plan.tensor("state", `dropout streams ${k}`, 2 * N),
-      ),
-    }
+  const dropoutKeys = net.training && config.dropout > 0
+    ? Array.from(
+      { length: blocks },
+      (_, k) => plan.tensor("state", `dropout keys ${k}`, KEY_WORDS * N),
+    )
     : null;
   return {
     x: hostActivation(plan, "x", { N, C: config.inChannels, H, W }),
     times: vector("times", C),
     classes,
-    dropout,
+    dropoutKeys,
   };
 }
 

@@ -1,0 +1,217 @@
+/**
+ * Training on the device: one submission per step, the loss read back while later steps run.
+ *
+ * @module
+ */
+import { ArgumentError } from "../math/errors.ts";
+import { streamOf } from "../math/noise.ts";
+import { type Tensor, tensor } from "../math/tensor.ts";
+import type { UNetConfig } from "../spec/unet_config.ts";
+import { type Parameters, unetParameters } from "../spec/unet_parameters.ts";
+import type { Gpu } from "./device.ts";
+import { Executor } from "./executor.ts";
+import { dropoutKeys } from "./kernels/dropout.ts";
+import { type OptimizerStep, optimizerStepNumbers } from "./kernels/optimizer_step.ts";
+import type { BufferName, PlanTensor } from "./plan.ts";
+import { type Classes, type GpuUNetOptions, uploadParameters, writeConditions } from "./unet.ts";
+import { type TrainingPlan, trainingPlan } from "./unet_plan.ts";
+import { defaultVariants } from "./variants.ts";
+import { fromDevice } from "./weights.ts";
+
+/** Weights, moments and average of a run, by parameter name. */
+export interface TrainingState {
+  /** The weights. */
+  readonly parameters: Parameters;
+  /** First moments of Adam; zeros at the start. */
+  readonly moment1: Parameters;
+  /** Second moments of Adam; zeros at the start. */
+  readonly moment2: Parameters;
+  /** Average of the weights; a copy of them at the start. */
+  readonly ema: Parameters;
+}
+
+/** What a trainer is made for. `batch` counts the samples of one part of a batch. */
+export interface GpuTrainerOptions extends GpuUNetOptions {
+  /** Parts of a batch. Default 1. */
+  readonly accumulation?: number;
+  /** Whether the gradient of x is computed as well. Default false. */
+  readonly inputGradient?: boolean;
+}
+
+/** One part of a batch. */
+export interface TrainingBatch {
+  /** x_t, `[batch, inChannels, H, W]`. */
+  readonly xt: Tensor;
+  /** What the output should be: ε in L_simple; `[batch, outChannels, H, W]`. */
+  readonly target: Tensor;
+  /** Times as the network gets them. */
+  readonly timesteps: readonly number[];
+  /** Classes, if the config has any. */
+  readonly classes?: Classes;
+  /** Weight of each sample's loss. Default 1. */
+  readonly weights?: readonly number[];
+  /** Where dropout masks come from: the seed, and each sample's example number. */
+  readonly dropout?: { readonly seed: number; readonly items: readonly number[] };
+}
+
+/** What a step leaves on the host, once it has been read back. */
+export interface TrainingStepResult {
+  /** Loss of the batch. */
+  readonly loss: number;
+  /** Loss of each sample of the last part, unweighted. */
+  readonly losses: Float32Array;
+  /** Global norm of the gradients before clipping. */
+  readonly gradientNorm: number;
+}
+
+/** A training run's device side. */
+export class GpuTrainer {
+  readonly #accumulation: number;
+  /** The network. */
+  readonly config: UNetConfig;
+  /** What runs, and where everything lies. */
+  readonly planned: TrainingPlan;
+  /** Runs the plan. */
+  readonly executor: Executor;
+
+  private constructor(
+    config: UNetConfig,
+    accumulation: number,
+    planned: TrainingPlan,
+    executor: Executor,
+  ) {
+    this.config = config;
+    this.#accumulation = accumulation;
+    this.planned = planned;
+    this.executor = executor;
+  }
+
+  /**
+   * Compiles the training step and uploads the state.
+   *
+   * @throws {ArgumentError} if a parameter is missing or has another shape.
+   * @throws {LimitError | OutOfMemoryError | ShaderError | DeviceLostError}
+   */
+  static async create(
+    gpu: Gpu,
+    config: UNetConfig,
+    state: TrainingState,
+    options: GpuTrainerOptions,
+  ): Promise<GpuTrainer> {
+    const variants = options.variants ?? defaultVariants(gpu.adapterClass);
+    const planned = trainingPlan({ ...options, config, variants });
+    const executor = await Executor.create(gpu, planned.plan, {}, options.onProgress);
+    const trainer = new GpuTrainer(config, options.accumulation ?? 1, planned, executor);
+    trainer.upload(state);
+    return trainer;
+  }
+
+  /** Replaces weights, moments and average. */
+  upload(state: TrainingState): void {
+    for (const part of ["parameters", "moment1", "moment2", "ema"] as const) {
+      uploadParameters(this.executor, this.config, this.#places(part), state[part]);
+    }
+  }
+
+  /** Reads weights, moments and average back. */
+  async download(): Promise<TrainingState> {
+    return {
+      parameters: await this.#read("parameters"),
+      moment1: await this.#read("moment1"),
+      moment2: await this.#read("moment2"),
+      ema: await this.#read("ema"),
+    };
+  }
+
+  /** Gradients of the last step, before clipping, by parameter name. */
+  gradients(): Promise<Parameters> {
+    return this.#read("gradients");
+  }
+
+  /** ∂loss/∂x of the last part. @throws {ArgumentError} if it was not asked for. */
+  async inputGradient(): Promise<Tensor> {
+    const { inputGradient, inputs: { x } } = this.planned;
+    if (inputGradient === null) throw new ArgumentError("Expected a trainer with inputGradient");
+    const [data] = await this.executor.read(inputGradient);
+    return tensor([x.N, x.C, x.H, x.W], data.slice());
+  }
+
+  /**
+   * One step: forward, loss, backward, clipping, Adam and the average of the weights, submitted at
+   * once; nothing is waited for.
+   *
+   * @param parts as many as `accumulation`.
+   * @returns what the step computed, when it is there.
+   * @throws {ArgumentError} if an input does not fit.
+   * @throws {DeviceLostError}
+   */
+  step(parts: readonly TrainingBatch[], optimizer: OptimizerStep): Promise<TrainingStepResult> {
+    if (parts.length !== this.#accumulation) {
+      throw new ArgumentError(
+        `Expected ${this.#accumulation} parts of a batch but got ${parts.length}`,
+      );
+    }
+    const { executor, planned } = this;
+    executor.write(planned.step, optimizerStepNumbers(optimizer));
+    parts.forEach((part, i) => {
+      this.#write(part);
+      const first = this.#accumulation > 1 && i === 0;
+      const last = i === parts.length - 1;
+      executor.run(...first ? ["clear"] as const : [], "step", ...last ? ["update"] as const : []);
+    });
+    return executor.read(planned.loss, planned.losses, planned.norm).then((
+      [loss, losses, norm],
+    ) => ({ loss: loss[0], losses: losses.slice(), gradientNorm: norm[0] }));
+  }
+
+  /** Frees what this trainer allocated. */
+  destroy(): void {
+    this.executor.destroy();
+  }
+
+  #write({ xt, target, timesteps, classes, weights, dropout }: TrainingBatch): void {
+    const { executor, planned, config } = this;
+    const { N } = planned.inputs.x;
+    for (
+      const [name, place, value] of [
+        ["xt", planned.inputs.x, xt],
+        ["target", planned.target, target],
+      ] as const
+    ) {
+      if (value.data.length !== place.view.tensor.size) {
+        const { C, H, W } = place;
+        throw new ArgumentError(
+          `Expected ${name} of shape [${[N, C, H, W]}] but got [${value.shape}]`,
+        );
+      }
+      executor.write(place.view.tensor, value.data);
+    }
+    executor.write(planned.weights, Float32Array.from(weights ?? new Array(N).fill(1)));
+    writeConditions(executor, config, planned, timesteps, classes);
+    const keys = planned.inputs.dropoutKeys;
+    if (keys === null) return;
+    if (dropout === undefined) {
+      throw new ArgumentError("Expected a dropout seed and example numbers");
+    }
+    keys.forEach((place, block) => {
+      const streams = dropout.items.map((item) => streamOf("dropout", item, block));
+      executor.write(place, dropoutKeys(dropout.seed, streams));
+    });
+  }
+
+  /** Where a buffer that is laid out like the parameters holds each of them. */
+  #places(buffer: BufferName): Map<string, PlanTensor> {
+    return new Map(
+      [...this.planned.parameters].map(([name, place]) => [name, { ...place, buffer }]),
+    );
+  }
+
+  async #read(buffer: BufferName): Promise<Parameters> {
+    const places = this.#places(buffer);
+    const specs = unetParameters(this.config);
+    const data = await this.executor.read(
+      ...specs.map(({ name }) => places.get(name) as PlanTensor),
+    );
+    return new Map(specs.map((spec, i) => [spec.name, fromDevice(spec, data[i])]));
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * A U-Net on the device: weights in, images and times in, predictions out.
+ *
+ * @module
+ */
+import { ArgumentError, show } from "../math/errors.ts";
+import { type Tensor, tensor } from "../math/tensor.ts";
+import type { UNetConfig } from "../spec/unet_config.ts";
+import { timeEmbeddingSize } from "../spec/unet_modules.ts";
+import { type Parameters, unetParameters } from "../spec/unet_parameters.ts";
+import type { Gpu } from "./device.ts";
+import { type CompileProgress, Executor, type SharedBuffers } from "./executor.ts";
+import { timeRows } from "./time_rows.ts";
+import { type UNetPlan, unetPlan } from "./unet_plan.ts";
+import { defaultVariants, type Variants } from "./variants.ts";
+import { toDevice } from "./weights.ts";
+
+/** Class labels per sample, or class vectors `[N, E]` where the config takes those. */
+export type Classes = readonly number[] | Tensor;
+
+/** What a U-Net on the device is made for. */
+export interface GpuUNetOptions {
+  /** Samples per pass. */
+  readonly batch: number;
+  /** Height of the images. */
+  readonly height: number;
+  /** Width of the images. */
+  readonly width: number;
+  /** Which kernel computes what. Default: the adapter class's table. */
+  readonly variants?: Variants;
+  /** Called as shaders compile. */
+  readonly onProgress?: (progress: CompileProgress) => void;
+}
+
+/** A U-Net compiled for one batch size. */
+export class GpuUNet {
+  /** The network. */
+  readonly config: UNetConfig;
+  /** Samples per pass. */
+  readonly batch: number;
+  /** What runs, and where everything lies. */
+  readonly planned: UNetPlan;
+  /** Runs the plan. */
+  readonly executor: Executor;
+
+  private constructor(config: UNetConfig, batch: number, planned: UNetPlan, executor: Executor) {
+    this.config = config;
+    this.batch = batch;
+    this.planned = planned;
+    this.executor = executor;
+  }
+
+  /**
+   * Compiles the network and uploads its weights.
+   *
+   * @param parameters by name, or the `parameters` buffer of another executor with the same config.
+   * @throws {ArgumentError} if a parameter is missing or has another shape.
+   * @throws {LimitError | OutOfMemoryError | ShaderError | DeviceLostError}
+   */
+  static async create(
+    gpu: Gpu,
+    config: UNetConfig,
+    parameters: Parameters | GPUBuffer,
+    options: GpuUNetOptions,
+  ): Promise<GpuUNet> {
+    const { batch, height, width, onProgress } = options;
+    const variants = options.variants ?? defaultVariants(gpu.adapterClass);
+    const planned = unetPlan({ config, batch, height, width, variants });
+    const shared: SharedBuffers = parameters instanceof Map
+      ? {}
+      : { parameters: parameters as GPUBuffer };
+    const executor = await Executor.create(gpu, planned.plan, shared, onProgress);
+    const model = new GpuUNet(config, batch, planned, executor);
+    if (parameters instanceof Map) {
+      uploadParameters(executor, config, planned.parameters, parameters);
+    }
+    model.prepare();
+    return model;
+  }
+
+  /** Brings the weights into the form that kernels read; needed whenever a shared buffer's changed. */
+  prepare(): void {
+    this.executor.run("prepare");
+  }
+
+  /**
+   * ε̂, or whatever the network was trained to predict.
+   *
+   * @param x `[batch, inChannels, H, W]`
+   * @param timesteps as the network gets them: 0..T − 1.
+   * @returns `[batch, outChannels, H, W]`
+   * @throws {ArgumentError} if an input does not fit.
+   */
+  async predict(x: Tensor, timesteps: readonly number[], classes?: Classes): Promise<Tensor> {
+    const { inputs, output } = this.planned;
+    this.executor.write(inputs.x.view.tensor, x.data);
+    writeConditions(this.executor, this.config, this.planned, timesteps, classes);
+    this.executor.run("step");
+    const [data] = await this.executor.read(output.view.tensor);
+    return tensor([output.N, output.C, output.H, output.W], data.slice());
+  }
+
+  /** Frees what this model allocated. */
+  destroy(): void {
+    this.executor.destroy();
+  }
+}
+
+/** Uploads parameters by name. @throws {ArgumentError} if one is missing or has another shape. */
+export function uploadParameters(
+  executor: Executor,
+  config: UNetConfig,
+  tensors: UNetPlan["parameters"],
+  parameters: Parameters,
+): void {
+  for (const spec of unetParameters(config)) {
+    const value = parameters.get(spec.name);
+    const place = tensors.get(spec.name);
+    if (value === undefined || place === undefined) {
+      throw new ArgumentError(`Expected a parameter ${spec.name} but got none`);
+    }
+    if (value.data.length !== place.size) {
+      throw new ArgumentError(
+        `Expected ${spec.name} of shape [${spec.shape}] but got [${value.shape}]`,
+      );
+    }
+    executor.write(place, toDevice(spec, value));
+  }
+}
+
+/** Uploads times and classes. @throws {ArgumentError} if there are not as many as samples. */
+export function writeConditions(
+  executor: Executor,
+  config: UNetConfig,
+  { inputs }: UNetPlan,
+  timesteps: readonly number[],
+  classes: Classes | undefined,
+): void {
+  const { N } = inputs.x;
+  if (timesteps.length !== N) {
+    throw new ArgumentError(`Expected ${N} timesteps but got ${show(timesteps)}`);
+  }
+  executor.write(inputs.times.view.tensor, timeRows(config, timesteps));
+  if (inputs.classes === null) {
+    if (classes !== undefined) {
+      throw new ArgumentError("Expected no class labels for this config but got some");
+    }
+    return;
+  }
+  executor.write(inputs.classes.view.tensor, classData(config, N, classes));
+}
+
+function classData(
+  config: UNetConfig,
+  N: number,
+  classes: Classes | undefined,
+): Float32Array | Uint32Array {
+  if (classes === undefined) {
+    throw new ArgumentError("Expected class labels for this config but got none");
+  }
+  if ("shape" in classes) {
+    if (classes.data.length !== N * timeEmbeddingSize(config)) {
+      throw new ArgumentError(
+        `Expected class vectors [${N}, ${timeEmbeddingSize(config)}] but got [${classes.shape}]`,
+      );
+    }
+    return classes.data;
+  }
+  if (classes.length !== N) {
+    throw new ArgumentError(`Expected ${N} class labels but got ${show(classes)}`);
+  }
+  if (config.classEmbedType === "timestep") return timeRows(config, classes);
+  const count = config.numClassEmbeds ?? 0;
+  for (const label of classes) {
+    if (!Number.isInteger(label) || label < 0 || label >= count) {
+      throw new ArgumentError(`Expected class labels in 0..${count - 1} but got ${label}`);
+    }
+  }
+  return Uint32Array.from(classes);
+}
