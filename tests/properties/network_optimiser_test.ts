@@ -161,7 +161,7 @@ Deno.test("clipGradNorm scales all gradients by one factor, to just under the no
       (i) => (values.length / 2 + 6) * U64 * Math.abs(values[i]),
       "gradient",
     );
-    assert(globalNorm(clipped.grads) <= Math.min(norm, maxNorm));
+    assert(globalNorm(clipped.grads) <= Math.min(clipped.norm, maxNorm));
     const byName = clipGradNormAll(new Map(grads.map((g, k) => [`g${k}`, g])), maxNorm);
     assertEquals([...byName.gradients.values()], [...clipped.grads]);
     assertEquals([...byName.gradients.keys()], grads.map((_, k) => `g${k}`));
