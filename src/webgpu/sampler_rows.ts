@@ -45,61 +45,12 @@ export type SamplerRowOptions = DdpmRowOptions | DdimRowOptions;
 
 /** Places of a step's numbers in its row. */
 export const ROW = {
-  /** x̂_0 = x0FromX·x_t + x0FromOutput·output, … */
-  x0FromX: 0,
-  x0FromOutput: 1,
-  /** … clamped to ±clipRange. */
-  clipRange: 2,
-  /** x_prev = fromX0·x̂_0 + fromX·x_t + fromOutput·output + … */
-  fromX0: 3,
-  fromX: 4,
-  fromOutput: 5,
-  /** … sigma·exp(sigmaSlope·(the output's variance part))·z. */
-  sigma: 6,
-  sigmaSlope: 7,
-} as const;
-
-/** Numbers per step. */
-export const ROW_SIZE = 8;
-
-/** A range that clips no finite float32. */
-const NO_CLIPPING = 3.4e38;
-
-type Row = Record<keyof typeof ROW, number>;
-
-/**
- * Rows of the loop's steps in the order in which they are taken, from the last kept time down to time 0.
- *
- * @param levels of the kept times, ascending.
- * @returns `[levels, 8]`, places as in {@linkcode ROW}.
- * @throws {ArgumentError} at ᾱ = 0 for a prediction of ε, or if η is too large.
- */
-export function samplerRows(
-  levels: readonly NoiseLevel[],
-  options: SamplerRowOptions,
-): Float32Array<ArrayBuffer> {
-  const rows = levels.map((level, k) => {
-    const previous = k === 0 ? { alphaBar: 1, oneMinusAlphaBar: 0 } : levels[k - 1];
-    return options.kind === "ddpm"
-      ? ddpmRow(level, previous, options)
-      : ddimRow(level, previous, options);
-  }).reverse();
-  const places = Object.entries(ROW) as [keyof Row, number][];
-  const numbers = new Array<number>(ROW_SIZE * rows.length);
-  rows.forEach((row, k) => {
-    for (const [name, place] of places) numbers[k * ROW_SIZE + place] = row[name];
-  });
-  // The one rounding of the steps' numbers to float32.
-  return Float32Array.from(numbers);
-}
-
-/** x̂_0 = x0FromX·x_t + x0FromOutput·output. */
+  /** x̂_0 = x0FromX·x_t + x0FromOutput·output. */
 function x0Of(
   { alphaBar, oneMinusAlphaBar }: NoiseLevel,
-  { prediction, clipRange }: SamplerRowOptions,
-): Pick<Row, "x0FromX" | "x0FromOutput" | "clipRange"> {
+  prediction: DdimRowOptions["prediction"],
+): Pick<Row, "x0FromX" | "x0FromOutput"> {
   const signal = Math.sqrt(alphaBar), noise = Math.sqrt(oneMinusAlphaBar);
-  const clip = { clipRange: clipRange ?? NO_CLIPPING };
   switch (prediction) {
     case "epsilon":
       if (signal === 0) {
@@ -107,12 +58,11 @@ function x0Of(
           "Expected a time with ᾱ > 0 but got one with ᾱ = 0: x_0 from epsilon is undefined at ᾱ = 0",
         );
       }
-      return { x0FromX: 1 / signal, x0FromOutput: -noise / signal, ...clip };
+      return { x0FromX: 1 / signal, x0FromOutput: -noise / signal };
     case "v":
-      return { x0FromX: signal, x0FromOutput: -noise, ...clip };
+      return { x0FromX: signal, x0FromOutput: -noise };
     case "x0":
-    case "previousX":
-      return { x0FromX: 0, x0FromOutput: 1, ...clip };
+      return { x0FromX: 0, x0FromOutput: 1 };
   }
 }
 
@@ -131,15 +81,18 @@ function ddpmRow(level: NoiseLevel, previous: NoiseLevel, options: DdpmRowOption
   const beta = addedVariance(level, previous);
   const alpha = level.alphaBar / previous.alphaBar;
   const betaTilde = beta * previous.oneMinusAlphaBar / level.oneMinusAlphaBar;
-  const mean = options.prediction === "previousX" ? { fromX0: 0, fromX: 0, fromOutput: 1 } : {
-    fromX0: Math.sqrt(previous.alphaBar) * beta / level.oneMinusAlphaBar,
-    fromX: Math.sqrt(alpha) * previous.oneMinusAlphaBar / level.oneMinusAlphaBar,
-    fromOutput: 0,
-  };
+  const fromX0 = Math.sqrt(previous.alphaBar) * beta / level.oneMinusAlphaBar;
+  const fromX = Math.sqrt(alpha) * previous.oneMinusAlphaBar / level.oneMinusAlphaBar;
   const noise = previous.oneMinusAlphaBar === 0
     ? { sigma: 0, sigmaSlope: 0 }
     : ddpmNoise(options.variance, beta, betaTilde);
-  return { ...x0Of(level, options), ...mean, ...noise };
+  const shared = { clipRange: options.clipRange ?? NO_CLIPPING, ...noise };
+  if (options.prediction === "previousX") {
+    // The output is the mean; x̂_0 is eq. 7 solved for x_0.
+    const x0 = { x0FromX: -fromX / fromX0, x0FromOutput: 1 / fromX0 };
+    return { ...x0, fromX0: 0, fromX: 0, fromOutput: 1, ...shared };
+  }
+  return { ...x0Of(level, options.prediction), fromX0, fromX, fromOutput: 0, ...shared };
 }
 
 /** σ = √Σ; learned, ln Σ = v, or (1+v)/2·ln β + (1−v)/2·ln β̃ (Nichol and Dhariwal 2021, eq. 15). */
@@ -177,7 +130,12 @@ function ddimRow(level: NoiseLevel, previous: NoiseLevel, options: DdimRowOption
   const square = target * ((1 - eta * eta) + eta * eta * kept);
   if (!(square >= 0)) unexpected("eta with σ² ≤ 1−ᾱ at the end of the step", eta);
   const direction = Math.sqrt(square), forward = Math.sqrt(previous.alphaBar);
-  const shared = { ...x0Of(level, options), sigma, sigmaSlope: 0 };
+  const shared = {
+    ...x0Of(level, prediction),
+    clipRange: options.clipRange ?? NO_CLIPPING,
+    sigma,
+    sigmaSlope: 0,
+  };
   if (rederiveEpsilon) {
     return {
       ...shared,
