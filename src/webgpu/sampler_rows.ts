@@ -45,7 +45,55 @@ export type SamplerRowOptions = DdpmRowOptions | DdimRowOptions;
 
 /** Places of a step's numbers in its row. */
 export const ROW = {
-  /** x̂_0 = x0FromX·x_t + x0FromOutput·output. */
+  /** x̂_0 = x0FromX·x_t + x0FromOutput·output, … */
+  x0FromX: 0,
+  x0FromOutput: 1,
+  /** … clamped to ±clipRange. */
+  clipRange: 2,
+  /** x_prev = fromX0·x̂_0 + fromX·x_t + fromOutput·output + … */
+  fromX0: 3,
+  fromX: 4,
+  fromOutput: 5,
+  /** … sigma·exp(sigmaSlope·(the output's variance part))·z. */
+  sigma: 6,
+  sigmaSlope: 7,
+} as const;
+
+/** Numbers per step. */
+export const ROW_SIZE = 8;
+
+/** A range that clips no finite float32. */
+const NO_CLIPPING = 3.4e38;
+
+type Row = Record<keyof typeof ROW, number>;
+
+/**
+ * Rows of the loop's steps in the order in which they are taken, from the last kept time down to time 0.
+ *
+ * @param levels of the kept times, ascending.
+ * @returns `[levels, 8]`, places as in {@linkcode ROW}.
+ * @throws {ArgumentError} at ᾱ = 0 for a prediction of ε, or if η is too large.
+ */
+export function samplerRows(
+  levels: readonly NoiseLevel[],
+  options: SamplerRowOptions,
+): Float32Array<ArrayBuffer> {
+  const rows = levels.map((level, k) => {
+    const previous = k === 0 ? { alphaBar: 1, oneMinusAlphaBar: 0 } : levels[k - 1];
+    return options.kind === "ddpm"
+      ? ddpmRow(level, previous, options)
+      : ddimRow(level, previous, options);
+  }).reverse();
+  const places = Object.entries(ROW) as [keyof Row, number][];
+  const numbers = new Array<number>(ROW_SIZE * rows.length);
+  rows.forEach((row, k) => {
+    for (const [name, place] of places) numbers[k * ROW_SIZE + place] = row[name];
+  });
+  // The one rounding of the steps' numbers to float32.
+  return Float32Array.from(numbers);
+}
+
+/** x̂_0 = x0FromX·x_t + x0FromOutput·output. */
 function x0Of(
   { alphaBar, oneMinusAlphaBar }: NoiseLevel,
   prediction: DdimRowOptions["prediction"],
