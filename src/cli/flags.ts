@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { UsageError } from "./terminal.ts";
 
 /** What a flag takes. One without a default may be left out. */
@@ -71,50 +71,73 @@ export function parseFlags<const Flags extends Readonly<Record<string, Flag>>>(
   args: readonly string[],
 ): Parsed<Flags> {
   const flags = Object.entries<Flag>(spec.flags);
-  const switches = flags.filter(([, flag]) => flag.kind === "switch").map(([name]) => name);
-  const strangers: string[] = [];
-  const parsed = parseArgs([...args], {
-    boolean: [...switches, "help"],
-    string: flags.filter(([, flag]) => flag.kind !== "switch").map(([name]) => name),
-    alias: { help: "h" },
-    unknown: (arg) => {
-      strangers.push(arg);
-      return false;
-    },
-  });
-  const help = parsed.help === true;
-  if (!help && strangers.length > 0) {
+  const { written, stranger } = readTexts(flags, args);
+  const help = isOn(written.get("help"));
+  if (!help && stranger !== undefined) {
     throw new UsageError(
-      `Expected flags of ${spec.name} but got ${strangers[0]}: see \`${spec.name} --help\``,
+      `Expected flags of ${spec.name} but got ${stranger}: see \`${spec.name} --help\``,
     );
   }
   const given = new Set(
-    flags.map(([name]) => name).filter((name) =>
-      parsed[name] !== undefined && parsed[name] !== false
-    ),
+    flags.filter(([name, { kind }]) =>
+      kind === "switch" ? isOn(written.get(name)) : written.has(name)
+    ).map(([name]) => name),
   );
   const values = flags.map(([name, flag]) => [
     name,
-    help ? undefined : readValue(spec.name, name, flag, parsed[name]),
+    help ? undefined : readValue(spec.name, name, flag, written.get(name)),
   ]);
   return { help, values: Object.fromEntries(values), given };
+}
+
+/** What follows each flag that is written down, "" for nothing, and the first argument that is none of the flags. */
+function readTexts(
+  flags: readonly (readonly [name: string, flag: Flag])[],
+  args: readonly string[],
+): { readonly written: ReadonlyMap<string, string>; readonly stranger?: string } {
+  const options = new Map<string, { type: "boolean" | "string"; short?: string }>(
+    flags.map(([name, { kind }]) => [name, { type: kind === "switch" ? "boolean" : "string" }]),
+  ).set("help", { type: "boolean", short: "h" });
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: Object.fromEntries(options),
+    strict: false,
+    tokens: true,
+  });
+  const written = new Map<string, string>();
+  const strangers: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === "positional") strangers.push(token.value);
+    else if (token.kind === "option-terminator") strangers.push("--");
+    else if (!options.has(token.name)) strangers.push(token.rawName);
+    else {
+      const { value = "", inlineValue } = token;
+      // In `--out --resume` the value is missing; in `--seed -1` it is not.
+      written.set(token.name, !inlineValue && /^-[^\d.]/.test(value) ? "" : value);
+    }
+  }
+  return { written, stranger: strangers[0] };
+}
+
+/** Whether a switch is on, given what was written after it. */
+function isOn(text: string | undefined): boolean {
+  return text !== undefined && text !== "false";
 }
 
 function readValue(
   command: string,
   name: string,
   flag: Flag,
-  found: unknown,
+  text: string | undefined,
 ): string | number | boolean | undefined {
-  if (flag.kind === "switch") return found === true;
+  if (flag.kind === "switch") return isOn(text);
   // A default of 8 that lives beside one of 0.002 is a double to the engine, and so would be every
   // shape and index made from it, at half the speed; rounding gives the small integer back.
-  if (found === undefined) {
+  if (text === undefined) {
     return flag.kind === "integer" && flag.default !== undefined
       ? Math.floor(flag.default)
       : flag.default;
   }
-  const text = String(found);
   if (text === "") {
     throw new UsageError(
       `Expected a value after --${name} but got none: see \`${command} --help\``,

@@ -26,7 +26,7 @@ export const TRAIN_FLAGS = {
     kind: "choice",
     values: ["tiny", "mnist"],
     default: "tiny",
-    help: "U-Net of 85 thousand (tiny) or 1 million parameters.",
+    help: "U-Net of 115 thousand (tiny) or 1 million parameters.",
   },
   config: {
     kind: "text",
