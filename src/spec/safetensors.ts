@@ -259,8 +259,8 @@ function checkCoverage(located: readonly Located[], dataLength: number): void {
   for (const { name, begin, end } of located) {
     if (begin !== covered) {
       throw new FormatError(
-        `Expected tensor ${brief(name)} to begin at byte ${covered}, where the one before it ends, but ` +
-          `it begins at ${begin}`,
+        `Expected tensor ${brief(name)} to begin at byte ${covered}, where the one before it ` +
+          `ends, but it begins at ${begin}`,
       );
     }
     covered = end;
