@@ -17,7 +17,7 @@ const OFFERS: Readonly<Record<string, string>> = {
   ".": "posteriorMean",
   "./math": "normalTensor",
   "./reference": "unet",
-  "./oracle": "Oracle",
+  "./oracle": "createOracle",
 };
 /** A program, not a library: it may load packages from npm. */
 const PROGRAM = "./cli";
@@ -57,6 +57,7 @@ Deno.test("the files that are published import elsewhere, with no link, no regis
     const { name, version, exports } = config;
     await Deno.writeTextFile(`${folder}/deno.json`, JSON.stringify({ name, version, exports }));
     const entries = Object.keys(exports).filter((entry) => entry !== PROGRAM);
+    assertEquals(entries, Object.keys(OFFERS));
     const program = entries.map((entry) =>
       `const { ${OFFERS[entry]} } = await import("${entry.replace(".", name)}");
       console.log("${entry}", typeof ${OFFERS[entry]});`
