@@ -132,22 +132,30 @@ export function uploadParameters(
 export function writeConditions(
   executor: Executor,
   config: UNetConfig,
-  { inputs }: UNetPlan,
+  planned: UNetPlan,
   timesteps: readonly number[],
   classes: Classes | undefined,
 ): void {
-  const { N } = inputs.x;
-  if (timesteps.length !== N) {
-    throw new ArgumentError(`Expected ${N} timesteps but got ${show(timesteps)}`);
+  const { x, times } = planned.inputs;
+  if (timesteps.length !== x.N) {
+    throw new ArgumentError(`Expected ${x.N} timesteps but got ${show(timesteps)}`);
   }
-  executor.write(inputs.times.view.tensor, timeRows(config, timesteps));
-  if (inputs.classes === null) {
-    if (classes !== undefined) {
-      throw new ArgumentError("Expected no class labels for this config but got some");
-    }
-    return;
+  executor.write(times.view.tensor, timeRows(config, timesteps));
+  writeClasses(executor, config, planned, classes);
+}
+
+/** Uploads classes, if the config has any. @throws {ArgumentError} if they do not fit it. */
+export function writeClasses(
+  executor: Executor,
+  config: UNetConfig,
+  { inputs }: UNetPlan,
+  classes: Classes | undefined,
+): void {
+  if (inputs.classes !== null) {
+    executor.write(inputs.classes.view.tensor, classData(config, inputs.x.N, classes));
+  } else if (classes !== undefined) {
+    throw new ArgumentError("Expected no class labels for this config but got some");
   }
-  executor.write(inputs.classes.view.tensor, classData(config, N, classes));
 }
 
 function classData(
