@@ -38,8 +38,8 @@ const SAMPLE = {
       default: "ema",
       help: "The averaged weights, or those of the last step.",
     },
-    sampler: { kind: "choice", values: ["ddim", "ddpm"], default: "ddim", help: "The process." },
-    steps: { kind: "integer", min: 1, max: 1_000_000, default: 50, help: "Times to visit." },
+    sampler: { kind: "choice", values: ["ddpm", "ddim"], default: "ddpm", help: "The process." },
+    steps: { kind: "integer", min: 1, max: 1_000_000, default: 100, help: "Times to visit." },
     spacing: {
       kind: "choice",
       values: ["trailing", "leading", "linspace", "quadratic", "stride", "sections"],
@@ -56,7 +56,7 @@ const SAMPLE = {
     variance: {
       kind: "choice",
       values: ["beta", "betaTilde"],
-      default: "beta",
+      default: "betaTilde",
       help: "Variance of DDPM's steps.",
     },
     clip: {
@@ -96,8 +96,12 @@ const SAMPLE = {
       "64 digits from a run of your own",
     ],
     [
-      "deno task sample --sampler ddpm --steps 1000 --count 4",
+      "deno task sample --steps 1000 --variance beta --count 4",
       "The DDPM paper's own sampler, every step of it",
+    ],
+    [
+      "deno task sample --sampler ddim --steps 50 --out runs/ddim.png",
+      "Half the steps, and the same noise always gives the same digit",
     ],
   ],
 } as const satisfies CommandSpec<Record<string, Flag>>;

@@ -185,11 +185,11 @@ async function drawSamples(
     ema,
     schedule,
     {
-      sampler: "ddim",
+      sampler: "ddpm",
       steps: values["sample-steps"],
       spacing: "trailing",
       eta: 0,
-      variance: "beta",
+      variance: "betaTilde",
       clip: "static",
       seed,
       first: 0,

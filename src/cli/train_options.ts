@@ -41,7 +41,7 @@ export const TRAIN_FLAGS = {
   seed: { kind: "integer", min: 0, max: MAX, default: 0, help: "Seed of everything random." },
   steps: { kind: "integer", min: 1, max: 2 ** 28, default: 1000, help: "Optimiser steps in all." },
   batch: { kind: "integer", min: 1, max: 1024, default: 8, help: "Images per step." },
-  lr: { kind: "number", min: 1e-9, max: 1, default: 2e-3, help: "Learning rate." },
+  lr: { kind: "number", min: 1e-9, max: 1, default: 3e-3, help: "Learning rate." },
   warmup: {
     kind: "integer",
     min: 0,
@@ -72,7 +72,7 @@ export const TRAIN_FLAGS = {
     kind: "integer",
     min: 1,
     max: 1000,
-    default: 50,
+    default: 100,
     help: "Steps to draw each of them with.",
   },
 } as const satisfies Record<string, Flag>;

@@ -1,4 +1,9 @@
-import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
+import {
+  assertEquals,
+  assertLessOrEqual,
+  assertNotEquals,
+  assertStringIncludes,
+} from "@std/assert";
 import { decode } from "fast-png";
 import { cli, inFolder, MICRO_FLAGS } from "./support.ts";
 
@@ -36,7 +41,7 @@ async function withModel(
 
 Deno.test("sample 2 is the same alone, among four, and from another sampler's batch", async () => {
   await withModel(async (sample) => {
-    for (const flags of [["--eta", "0.5"], ["--sampler", "ddpm"]]) {
+    for (const flags of [["--sampler", "ddim", "--eta", "0.5"], ["--sampler", "ddpm"]]) {
       const four = await sample(...flags, "--count", "4");
       const alone = await sample(...flags, "--first", "2", "--count", "1");
       assertEquals(alone, [four[2]]);
@@ -54,13 +59,13 @@ Deno.test("the same command gives the same bytes, and every option another image
     const flags = ["--count", "1"];
     const usual = await sample(...flags);
     assertEquals(await sample(...flags), usual);
-    assertEquals(await sample(...flags, "--sampler", "ddim", "--eta", "0"), usual);
+    assertEquals(await sample(...flags, "--sampler", "ddpm", "--variance", "betaTilde"), usual);
     for (
       const other of [
         ["--seed", "1"],
-        ["--eta", "1"],
-        ["--sampler", "ddpm"],
-        ["--sampler", "ddpm", "--variance", "betaTilde"],
+        ["--sampler", "ddim"],
+        ["--sampler", "ddim", "--eta", "0.5"],
+        ["--variance", "beta"],
         ["--weights", "raw"],
         ["--steps", "5"],
         ["--spacing", "leading"],
@@ -69,6 +74,16 @@ Deno.test("the same command gives the same bytes, and every option another image
     ) {
       assertNotEquals(await sample(...flags, ...other), usual, other.join(" "));
     }
+  });
+});
+
+Deno.test("DDIM with eta 1 draws what DDPM with betaTilde draws", async () => {
+  await withModel(async (sample) => {
+    const flags = ["--count", "3"];
+    const ddpm = (await sample(...flags)).flat();
+    const ddim = (await sample(...flags, "--sampler", "ddim", "--eta", "1")).flat();
+    // The same numbers along two ways of rounding, some 1e-7 apart: at most the next byte.
+    assertLessOrEqual(Math.max(...ddim.map((byte, i) => Math.abs(byte - ddpm[i]))), 1);
   });
 });
 

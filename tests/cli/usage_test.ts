@@ -43,9 +43,13 @@ const CASES: readonly Case[] = [
   [[...MICRO_FLAGS, "--out", "/nowhere/run"], 1, "Requires write access to"],
   [["sample", "--checkpoint", "none"], 1, "Expected a checkpoint, or a folder with one, at none"],
   [["sample", "--checkpoint", "unet.json"], 1, "Expected a checkpoint in unet.json."],
-  [["sample", "--sampler", "euler"], 2, "Expected --sampler ddim|ddpm but got euler"],
+  [["sample", "--sampler", "euler"], 2, "Expected --sampler ddpm|ddim but got euler"],
   [["sample", "--sampler", "ddpm", "--eta", "0.5"], 2, "Expected --eta only with --sampler ddim"],
-  [["sample", "--variance", "beta"], 2, "Expected --variance only with --sampler ddpm"],
+  [
+    ["sample", "--sampler", "ddim", "--variance", "beta"],
+    2,
+    "Expected --variance only with --sampler ddpm",
+  ],
   [["sample", "--count", "0"], 2, "Expected --count to be an integer in 1..4096 but got 0"],
   [["sample", "--eta", "2"], 2, "Expected --eta to be a number in 0..1 but got 2"],
 ];
@@ -61,7 +65,7 @@ const RUN_CASES: readonly Case[] = [
   [
     [...MICRO_FLAGS, "--out", "run", "--resume", "--lr", "0.5"],
     2,
-    "Expected --lr 0.002, as the run in run began, but got 0.5",
+    "Expected --lr 0.003, as the run in run began, but got 0.5",
   ],
   [
     [...MICRO_FLAGS, "--out", "run", "--resume", "--seed", "1"],
@@ -131,7 +135,7 @@ Deno.test("help goes to standard output, names every flag and gives examples", a
       const [args, texts] of [
         [["--help"], ["train", "sample", "oracle"]],
         [["train", "--help"], ["--seed", "--resume", "(default 0.99)", "deno task train --steps"]],
-        [["sample", "-h"], ["--eta", "ddim|ddpm", "models/mnist-tiny", "deno task sample"]],
+        [["sample", "-h"], ["--eta", "ddpm|ddim", "models/mnist-tiny", "deno task sample"]],
       ] as const
     ) {
       const { code, stdout, stderr } = await cli(folder, ...args);
