@@ -5,7 +5,7 @@ import { roundingBound, U64 } from "../../src/math/float32.ts";
 import { tensor } from "../../src/math/tensor.ts";
 import * as reference from "../../src/reference/decoder.ts";
 import { float, real } from "../support/arbitraries.ts";
-import { binOf, type Cdf, density, nllOf } from "../support/independent_decoder.ts";
+import { binOf, type Cdf, density, edgeError, nllOf } from "../support/independent_decoder.ts";
 import { integrate } from "../support/quadrature.ts";
 import { boundedTest } from "../support/property.ts";
 
@@ -74,8 +74,9 @@ boundedTest(
         sum += reference.decoderProbability(x0, mean, logScale, cdf);
         // The upper edge of one bin and the lower edge of the next are rounded apart.
         const z = (x0 + 1 / 255 - mean) / sigma;
-        error += 2 * density(cdf, z) *
-          ((Math.abs(logScale) + 6) * Math.abs(z) + (2 + Math.abs(mean)) / sigma) * U64;
+        // Two levels k/127.5 − 1 meet there, each a rounding of 1 + x_0 off.
+        const levels = 2 * U64 * (1 + Math.abs(x0)) / sigma;
+        error += density(cdf, z) * (2 * edgeError(z, x0, mean, sigma) + levels);
       }
       bound.check(sum, 1, error + 20 * U64, cdf);
     }

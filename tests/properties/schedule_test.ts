@@ -50,6 +50,7 @@ boundedTest(
       const { betas, bounds } = independentBetas({ kind, T, betaStart: start, betaEnd: end });
       const found = reference[`${kind}Betas`](T, start, end);
       bound.checkAll(found, betas, (k) => bounds[k], kind);
+      if (kind === "linear") assertEquals([found[0], found[T - 1]], [start, end]);
     }
     const usual = cosine(T, 0.008, 0.999), other = cosine(T, 0.05, 0.5);
     bound.checkAll(reference.cosineBetas(T), usual.betas, (k) => usual.bounds[k], "cosine");

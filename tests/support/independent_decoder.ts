@@ -45,6 +45,15 @@ function tanhMass(a: number, b: number): number {
   return -Math.expm1(-2 * width) / ((1 + Math.exp(-2 * B)) * (1 + Math.exp(2 * A)));
 }
 
+/**
+ * How far two computations of z = (x_0 − μ ± 1/255)/σ may be apart: two roundings each of the
+ * numerator, and eight between σ, 1/σ and the product.
+ */
+export function edgeError(z: number, x0: number, mean: number, sigma: number): number {
+  if (!Number.isFinite(z)) return 0;
+  return (8 * Math.abs(z) + 4 * (Math.abs(x0) + Math.abs(mean) + 1 / 255) / sigma) * U64;
+}
+
 /** ∫_a^b f·φ; beyond 38σ there is nothing in double, and short panels follow the steep tails. */
 function over(f: (z: number) => number, a: number, b: number): number {
   const low = Math.max(a, -38), high = Math.min(b, 38);
@@ -52,8 +61,19 @@ function over(f: (z: number) => number, a: number, b: number): number {
 }
 
 /** {@linkcode over} for an f whose integral over all z is 0: around 0, from the two tails. */
-function overZeroTotal(f: (z: number) => number, a: number, b: number): number {
-  return a < 0 && b > 0 ? -over(f, -Infinity, a) - over(f, b, Infinity) : over(f, a, b);
+function overZeroTotal(
+  f: (z: number) => number,
+  a: number,
+  b: number,
+): { value: number; error: number } {
+  const size = (z: number) => Math.abs(f(z));
+  const [value, most] = a < 0 && b > 0
+    ? [
+      -over(f, -Infinity, a) - over(f, b, Infinity),
+      over(size, -Infinity, a) + over(size, b, Infinity),
+    ]
+    : [over(f, a, b), over(size, a, b)];
+  return { value, error: 16 * U64 * most };
 }
 
 /** The bin of level `x0` (a multiple of 2/255 from −1) under N(mean, e^(2 logScale)). */
@@ -65,15 +85,12 @@ export function binOf(x0: number, mean: number, logScale: number, cdf: Cdf): Bin
   const fa = density(cdf, a), fb = density(cdf, b);
   const times = (z: number, f: number) => f === 0 ? 0 : z * f;
   // By parts over the bin: ∂P/∂μ = ∫zφ/σ and ∂P/∂ln σ = ∫(z² − 1)φ for the Gaussian.
-  const byMean = cdf === "erf" ? overZeroTotal((z) => z, a, b) : fa - fb;
-  const byScale = cdf === "erf"
-    ? overZeroTotal((z) => z * z - 1, a, b)
-    : times(a, fa) - times(b, fb);
-  // An edge z is off by (|ln σ| + 6)u relative and by the rounding of x_0 − μ over σ.
-  const edge = (z: number) =>
-    Number.isFinite(z)
-      ? ((Math.abs(logScale) + 6) * Math.abs(z) + (Math.abs(x0) + Math.abs(mean) + 1) / sigma) * U64
-      : 0;
+  const exact = cdf === "tanh";
+  const byMean = exact ? { value: fa - fb, error: 0 } : overZeroTotal((z) => z, a, b);
+  const byScale = exact
+    ? { value: times(a, fa) - times(b, fb), error: 0 }
+    : overZeroTotal((z) => z * z - 1, a, b);
+  const edge = (z: number) => edgeError(z, x0, mean, sigma);
   const curvature = (z: number) =>
     Number.isFinite(z) ? 1 + Math.abs(z) + 0.3 * Math.abs(z) ** 3 : 0;
   const tail = (z: number) => cdf === "erf" ? over(() => 1, -Infinity, z) : tanhMass(-Infinity, z);
@@ -88,15 +105,17 @@ export function binOf(x0: number, mean: number, logScale: number, cdf: Cdf): Bin
     f === 0 ? UNDERFLOW : f * curvature(z) * (edge(z) + 12 * U64 * (1 + z * z)) + UNDERFLOW;
   const timesSize = (z: number, error: number) =>
     Number.isFinite(z) ? error * (1 + Math.abs(z)) : error;
-  const dMean = -byMean / sigma / probability, dLogScale = -byScale / probability;
+  const dMean = -byMean.value / sigma / probability;
+  const dLogScale = -byScale.value / probability;
   return {
     probability,
     probabilityError,
     dMean,
-    dMeanError: (slopeError(a, fa) + slopeError(b, fb)) / sigma / probability +
+    dMeanError: (slopeError(a, fa) + slopeError(b, fb) + byMean.error) / sigma / probability +
       Math.abs(dMean) * (relative + 8 * U64),
     dLogScale,
-    dLogScaleError: (timesSize(a, slopeError(a, fa)) + timesSize(b, slopeError(b, fb))) /
+    dLogScaleError:
+      (timesSize(a, slopeError(a, fa)) + timesSize(b, slopeError(b, fb)) + byScale.error) /
         probability + Math.abs(dLogScale) * (relative + 8 * U64),
   };
 }

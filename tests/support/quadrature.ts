@@ -27,10 +27,19 @@ const RULE = gaussLegendre(16);
 export function integrate(f: (x: number) => number, a: number, b: number, panel = 1): number {
   const panels = Math.max(1, Math.ceil((b - a) / panel));
   const half = (b - a) / panels / 2;
-  let sum = 0;
+  // Compensated, because there may be thousands of terms.
+  let sum = 0, lost = 0;
   for (let k = 0; k < panels; k++) {
-    const middle = a + (2 * k + 1) * half;
-    RULE.nodes.forEach((x, i) => sum += RULE.weights[i] * half * f(middle + x * half));
+    // Counted from the end nearer 0, so that rounding a far end does not move the near one.
+    const middle = Math.abs(a) <= Math.abs(b)
+      ? a + (2 * k + 1) * half
+      : b - (2 * (panels - k) - 1) * half;
+    RULE.nodes.forEach((x, i) => {
+      const term = RULE.weights[i] * half * f(middle + x * half) - lost;
+      const next = sum + term;
+      lost = (next - sum) - term;
+      sum = next;
+    });
   }
   return sum;
 }
