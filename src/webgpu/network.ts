@@ -14,14 +14,19 @@ import type { Variants } from "./variants.ts";
 
 /** Sizes of an activation `[N, C, H, W]`. */
 export interface ImageShape {
+  /** Samples. */
   readonly N: number;
+  /** Channels. */
   readonly C: number;
+  /** Height. */
   readonly H: number;
+  /** Width. */
   readonly W: number;
 }
 
 /** An activation: where it lies and its sizes. */
 export interface Activation extends ImageShape {
+  /** Where it lies. */
   readonly view: View<PlanTensor>;
 }
 

@@ -24,6 +24,28 @@ export interface SamplerTimes {
   readonly levels: readonly NoiseLevel[];
 }
 
+/** The tables that times are taken from: a `Schedule` of the reference has them, whole or respaced. */
+export interface ScheduleTables {
+  /** The kept times, ascending, in 1..T. */
+  readonly timesteps: ArrayLike<number>;
+  /** ᾱ at each of them. */
+  readonly alphaBar: ArrayLike<number>;
+  /** 1 − ᾱ at each of them. */
+  readonly oneMinusAlphaBar: ArrayLike<number>;
+}
+
+/** The times that a schedule keeps. */
+export function samplerTimes(tables: ScheduleTables): SamplerTimes {
+  const { timesteps, alphaBar, oneMinusAlphaBar } = tables;
+  return {
+    timesteps: Array.from(timesteps),
+    levels: Array.from(timesteps, (_, k) => ({
+      alphaBar: alphaBar[k],
+      oneMinusAlphaBar: oneMinusAlphaBar[k],
+    })),
+  };
+}
+
 /** What a sampler is made for. */
 export interface GpuSamplerOptions extends GpuUNetOptions {
   /** The times to visit. */

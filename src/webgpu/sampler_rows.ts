@@ -15,13 +15,14 @@ export interface NoiseLevel {
 }
 
 /** How a network's output is read. */
-interface ReadOptions {
+export interface ReadOptions {
   /** Clipping of x̂_0 to ±range, or null for none. */
   readonly clipRange: number | null;
 }
 
 /** A DDPM step (Ho et al. 2020, algorithm 2). */
 export interface DdpmRowOptions extends ReadOptions {
+  /** Which step it is. */
   readonly kind: "ddpm";
   /** What the output stands for. */
   readonly prediction: "epsilon" | "x0" | "v" | "previousX";
@@ -31,6 +32,7 @@ export interface DdpmRowOptions extends ReadOptions {
 
 /** A DDIM step (Song et al. 2021, eq. 12). */
 export interface DdimRowOptions extends ReadOptions {
+  /** Which step it is. */
   readonly kind: "ddim";
   /** What the output stands for. */
   readonly prediction: "epsilon" | "x0" | "v";

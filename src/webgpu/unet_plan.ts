@@ -33,7 +33,9 @@ export interface UNetPlanRequest {
 
 /** A plan and the tensors by which the host talks to it. */
 export interface UNetPlan {
+  /** What runs. */
   readonly plan: Plan;
+  /** What the host writes before a step. */
   readonly inputs: UNetInputs;
   /** `[N, outChannels, H, W]` */
   readonly output: Activation;

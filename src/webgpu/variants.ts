@@ -10,12 +10,17 @@ import type { Variant } from "./kernels/layout.ts";
 
 /** A convolution's configuration, as the table is keyed by it. */
 export interface ConvLayer {
+  /** Height and width of the kernel. */
   readonly kernel: number;
+  /** Input pixels from one output pixel to the next. */
   readonly stride: number;
+  /** Input channels. */
   readonly C: number;
+  /** Output channels. */
   readonly O: number;
-  /** Height and width of the output. */
+  /** Height of the output. */
   readonly H: number;
+  /** Width of the output. */
   readonly W: number;
 }
 
