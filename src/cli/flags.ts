@@ -172,7 +172,7 @@ function rangeOf(flag: { kind: string; min: number; max: number }): string {
 export function helpText(spec: CommandSpec<Readonly<Record<string, Flag>>>): string {
   const rows = Object.entries(spec.flags).map(([name, flag]): [string, string] => [
     `--${name}${placeholderOf(flag)}`,
-    flag.help + ("default" in flag ? ` (default ${flag.default})` : ""),
+    flag.help + choicesOf(flag) + ("default" in flag ? ` (default ${flag.default})` : ""),
   ]);
   rows.push(["-h, --help", "This text."]);
   const width = Math.max(...rows.map(([left]) => left.length));
@@ -187,12 +187,16 @@ export function helpText(spec: CommandSpec<Readonly<Record<string, Flag>>>): str
   ].join("\n");
 }
 
+function choicesOf(flag: Flag): string {
+  return flag.kind === "choice" ? ` One of ${flag.values.join(", ")}.` : "";
+}
+
 function placeholderOf(flag: Flag): string {
   switch (flag.kind) {
     case "switch":
       return "";
     case "choice":
-      return ` ${flag.values.join("|")}`;
+      return " NAME";
     case "text":
       return ` ${flag.placeholder}`;
     case "integer":

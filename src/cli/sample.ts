@@ -77,7 +77,7 @@ const SAMPLE = {
       min: 0,
       max: 2 ** 27,
       default: 0,
-      help: "Number of the first sample: a sample depends on the seed and its number alone.",
+      help: "Number of the first sample; each depends on the seed and its number alone.",
     },
     count: { kind: "integer", min: 1, max: 4096, default: 16, help: "How many samples." },
     columns: {
@@ -140,7 +140,9 @@ export async function sample(args: readonly string[]): Promise<number> {
   const png = encodePng(imageGrid(images, { zoom, columns }));
   await writeAtomic(values.out, png);
   note(
-    `${values.count} samples of ${file} (step ${checkpoint.step}, ${values.weights} weights) in ` +
+    `${values.count} ${
+      values.count === 1 ? "sample" : "samples"
+    } of ${file} (step ${checkpoint.step}, ${values.weights} weights) in ` +
       duration((performance.now() - start) / 1000),
   );
   say(values.out);

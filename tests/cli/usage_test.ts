@@ -135,7 +135,12 @@ Deno.test("help goes to standard output, names every flag and gives examples", a
       const [args, texts] of [
         [["--help"], ["train", "sample", "oracle"]],
         [["train", "--help"], ["--seed", "--resume", "(default 0.99)", "deno task train --steps"]],
-        [["sample", "-h"], ["--eta", "ddpm|ddim", "models/mnist-tiny", "deno task sample"]],
+        [["sample", "-h"], [
+          "--eta",
+          "One of ddpm, ddim. (default ddpm)",
+          "models/mnist-tiny",
+          "deno task sample",
+        ]],
       ] as const
     ) {
       const { code, stdout, stderr } = await cli(folder, ...args);
