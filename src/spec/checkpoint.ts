@@ -119,6 +119,14 @@ export function decodeCheckpoint(file: Uint8Array): Checkpoint {
     }
   };
   const unet = read("unet", (text) => unetConfigFromDiffusers(JSON.parse(text)));
+  // Every residual block has tensors of its own: a config that claims more blocks than the file has
+  // tensors is refused before its list is made.
+  const blocks = unet.layersPerBlock * unet.blockOutChannels.length;
+  if (blocks > tensors.size) {
+    throw new FormatError(
+      `Expected tensors for ${blocks} residual blocks in a checkpoint but got ${tensors.size} tensors`,
+    );
+  }
   const specs = read("unet", () => unetParameters(unet));
 
   const unclaimed = new Set(tensors.keys());

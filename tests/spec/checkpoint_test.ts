@@ -83,6 +83,11 @@ const BROKEN: [what: string, change: Parameters<typeof altered>[0], message: str
   ["a config that is no JSON", (_, m) => m.set("unet", "{"), 'metadata "unet"'],
   ["an unknown field", (_, m) => m.set("unet", '{"colour":1}'), '"colour"'],
   ["groups that do not divide", (_, m) => m.set("unet", '{"norm_num_groups":31}'), '"unet"'],
+  [
+    "a million blocks",
+    (_, m) => m.set("unet", '{"layers_per_block":1048576}'),
+    "Expected tensors for 4194304 residual blocks",
+  ],
   ["no schedule", (_, m) => m.set("schedule", "[]"), 'metadata "schedule"'],
   ["a negative step", (_, m) => m.set("step", "-1"), 'metadata "step"'],
   ["a seed in words", (_, m) => m.set("seed", "one"), 'metadata "seed"'],
