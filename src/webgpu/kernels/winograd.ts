@@ -11,16 +11,11 @@
 import type { Launch, View } from "../kernel.ts";
 import { gemm, type GemmVariant } from "./gemm.ts";
 import { transposeMatrix, winogradMatrices, type WinogradTile } from "./winograd_matrices.ts";
-import {
-  type Epilogue,
-  imageToPlanes,
-  planesToImage,
-  tilesOf,
-  transformKernels,
-} from "./winograd_transform.ts";
+import { type Epilogue, imageToPlanes, planesToImage, tilesOf } from "./winograd_images.ts";
+import { transformKernels } from "./winograd_kernels.ts";
 
 export type { WinogradTile } from "./winograd_matrices.ts";
-export type { Epilogue } from "./winograd_transform.ts";
+export type { Epilogue } from "./winograd_images.ts";
 
 /** How a convolution is computed: the tile, and the products. */
 export interface WinogradVariant {
