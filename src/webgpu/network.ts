@@ -142,6 +142,11 @@ export class Network {
     return { ...x.view, tensor: this.#gradientTensor(x) };
   }
 
+  /** Lets the gradient of an activation lie in a tensor that outlives the step. */
+  placeGradient({ view }: Activation, gradient: PlanTensor): void {
+    this.#activationGradients.set(view.tensor, gradient);
+  }
+
   /**
    * Where the gradient of one use of an activation goes; from now on it holds something, and so do its
    * parts. The uses of a concatenation come before those of its parts on the way back.

@@ -229,6 +229,9 @@ export function trainingPlan(request: TrainingRequest): TrainingPlan {
   const state = (label: string, size: number): PlanTensor => plan.tensor("state", label, size);
   const weights = state("weights", N), losses = state("losses", N), total = state("loss", 1);
   const step = state("optimiser step", STEP_SIZE), norm = state("norm", 2);
+  // In the arena it would be overwritten by the launches that come after its own.
+  const dX = inputGradient ? state("d x", inputs.x.view.tensor.size) : null;
+  if (dX !== null) net.placeGradient(inputs.x, dX);
 
   const network = new UNetNetwork(net, config, inputs, inputGradient);
   network.forward(output);
@@ -284,6 +287,6 @@ export function trainingPlan(request: TrainingRequest): TrainingPlan {
     loss: total,
     step,
     norm,
-    inputGradient: inputGradient ? net.gradientOf(inputs.x).tensor : null,
+    inputGradient: dX,
   };
 }
