@@ -1,0 +1,167 @@
+/**
+ * How far the float32 arithmetic of the device can carry a whole network's results: its output, the
+ * loss, and every gradient.
+ *
+ * As in `rounding_study.ts`, σ is estimated from a few runs in double whose roundings are random, and
+ * |error| ≤ λ·σ except with probability 2·exp(−λ²/2) (Hoeffding). What is rounded differs: not one store
+ * per layer, but every partial sum, transform and builtin of the kernels (`rounded_layers.ts`).
+ *
+ * @module
+ */
+import { type Tensor, tensor } from "../../src/math/tensor.ts";
+import { U32 } from "../../src/math/float32.ts";
+import { unetBackward, unetForward, type UNetOptions } from "../../src/reference/unet.ts";
+import { runUnet } from "../../src/reference/unet.ts";
+import { walkBack } from "../../src/reference/tape.ts";
+import type { TapeStep } from "../../src/reference/tape.ts";
+import type { UNetConfig } from "../../src/spec/unet_config.ts";
+import type { Parameters } from "../../src/spec/unet_parameters.ts";
+import { defaultVariants, type Variants } from "../../src/webgpu/variants.ts";
+import type { Bound } from "./bound.ts";
+import { allInDouble, doubles, inDouble } from "./doubles.ts";
+import { lossGradient, meanSquare } from "./loss.ts";
+import { RandomRounding } from "./random_rounding.ts";
+import { RoundedLayers } from "./rounded_layers.ts";
+import { allResults, LAMBDA } from "./rounding_study.ts";
+
+/** The bound of everything that this file compares. */
+export const FORMULA = "λ·σ of runs with random roundings";
+
+/** Runs from which σ is estimated. */
+const RUNS = 8;
+
+/** A network with everything that one step is run on. */
+export interface NetworkCase {
+  readonly config: UNetConfig;
+  readonly parameters: Parameters;
+  readonly x: Tensor;
+  readonly target: Tensor;
+  readonly timesteps: readonly number[];
+  readonly options?: UNetOptions;
+}
+
+/** Results by name: `output`, `grad_x`, `loss` and every parameter's gradient. */
+export type Results = ReadonlyMap<string, Tensor>;
+
+/** The same case with every number in double. */
+function widened<C extends NetworkCase>(net: C): C {
+  const labels = net.options?.classLabels;
+  const wideLabels = labels !== undefined && "shape" in labels ? inDouble(labels) : labels;
+  return {
+    ...net,
+    parameters: allInDouble(net.parameters),
+    x: inDouble(net.x),
+    target: inDouble(net.target),
+    options: wideLabels === undefined ? net.options : { ...net.options, classLabels: wideLabels },
+  };
+}
+
+/** Adds the loss to a pass's results. */
+function withLoss(results: Map<string, Tensor>, loss: number): Map<string, Tensor> {
+  return results.set("loss", doubles([1], [loss]));
+}
+
+/** The reference's results in double: nothing is rounded between layers. */
+export function exactResults(net: NetworkCase): Results {
+  const { config, parameters, x, timesteps, target, options } = widened(net);
+  const { output, tape } = unetForward(config, parameters, x, timesteps, options);
+  const { dX, gradients } = unetBackward(tape, lossGradient(output, target));
+  return withLoss(allResults({ output, dX, gradients }), meanSquare(output, target));
+}
+
+/** The results of one run with random roundings. */
+export function roundedResults(
+  net: NetworkCase,
+  rounding: RandomRounding,
+  variants: Variants = defaultVariants("software"),
+): Results {
+  const { config, parameters, x, timesteps, target, options } = widened(net);
+  const steps: TapeStep[] = [];
+  const layers = new RoundedLayers(parameters, steps, rounding, variants);
+  const output = runUnet(layers, config, x, timesteps, options ?? {});
+  const stored = (gradient: Tensor): Tensor => ({
+    ...gradient,
+    data: gradient.data.map((v) => rounding.rounded(v)),
+  });
+  // A difference, and a factor that was rounded itself.
+  const back = walkBack(steps, stored(stored(lossGradient(output, target))), stored);
+  const dX = back.inputs.get(x) as Tensor;
+  const D = output.data.length;
+  const loss = meanSquare(output, target);
+  let squares = 0;
+  output.data.forEach((y, i) => squares += ((y - target.data[i]) ** 2 / D) ** 2);
+  const results = allResults({ output, dX, gradients: back.parameters });
+  return withLoss(results, rounding.sum(D, loss, squares, 3));
+}
+
+/**
+ * σ of every result by name, from the mean squares of `runs` runs' distances from the exact results. An
+ * element's own estimate can be too small by chance, so it is floored by its tensor's.
+ */
+export function spreadOf(
+  exact: Results,
+  runs: number,
+  run: (seed: number) => Results,
+): Map<string, Float64Array> {
+  const squares = new Map([...exact].map(([k, r]) => [k, new Float64Array(r.data.length)]));
+  for (let seed = 1; seed <= runs; seed++) {
+    for (const [k, r] of run(seed)) {
+      const sums = squares.get(k) as Float64Array, reference = exact.get(k) as Tensor;
+      r.data.forEach((value, i) => sums[i] += (value - reference.data[i]) ** 2 / runs);
+    }
+  }
+  return new Map([...squares].map(([k, sums]) => {
+    const mean = sums.reduce((a, b) => a + b, 0) / sums.length;
+    return [k, sums.map((s) => Math.sqrt(Math.max(s, mean)))];
+  }));
+}
+
+/** What a step of a network should give, and how far from it the device may be. */
+export interface Expected {
+  readonly exact: Results;
+  readonly spread: ReadonlyMap<string, Float64Array>;
+}
+
+/** The exact results of a case with the spread of the device's. */
+export function expectedResults(
+  net: NetworkCase,
+  { variants = defaultVariants("software"), runs = RUNS }: { variants?: Variants; runs?: number } =
+    {},
+): Expected {
+  const exact = exactResults(net);
+  const run = (seed: number) => roundedResults(net, new RandomRounding(seed, U32), variants);
+  return { exact, spread: spreadOf(exact, runs, run) };
+}
+
+/** Kinds of results whose worst errors are kept apart: all gradients of parameters are one. */
+function kindOf(name: string): string {
+  return ["output", "grad_x", "loss"].includes(name) ? name : "gradients";
+}
+
+/** Checks every result under its bound λ·σ, by name. */
+export function checkResults(bound: Bound, found: Results, { exact, spread }: Expected): void {
+  for (const [name, { data }] of found) {
+    const expected = exact.get(name) as Tensor, sigma = spread.get(name) as Float64Array;
+    if (data.length !== expected.data.length) throw new RangeError(`Expected ${name} whole`);
+    data.forEach((value, i) =>
+      bound.check(value, expected.data[i], LAMBDA * sigma[i], kindOf(name), `${name}[${i}]`)
+    );
+  }
+}
+
+/** The largest error in units of its bound, by name of the result. */
+export function excess(found: Results, { exact, spread }: Expected): Map<string, number> {
+  return new Map([...found].map(([name, { data }]) => {
+    const expected = exact.get(name) as Tensor, sigma = spread.get(name) as Float64Array;
+    const ratios = Array.from(
+      data,
+      (value, i) => Math.abs(value - expected.data[i]) / (LAMBDA * sigma[i]),
+    );
+    return [name, ratios.reduce((a, b) => Math.max(a, b), 0)];
+  }));
+}
+
+/** A number as a result. */
+export function scalar(value: number): Tensor {
+  return tensor([1], [value]);
+}
