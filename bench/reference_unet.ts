@@ -20,7 +20,7 @@ import {
 } from "../src/spec/unet_parameters.ts";
 import { MNIST } from "../src/spec/unet_presets.ts";
 import { type Provenance, provenance } from "./machine.ts";
-import { startTfjs, TfjsUnet } from "./peers/tfjs_cpu.ts";
+import { startTfjs, TfjsUnet } from "./peers/tfjs_unet.ts";
 
 /**
  * Largest difference between the two, relative to a tensor's size: about 60 layers in a row, each of which
@@ -117,7 +117,7 @@ async function bench(batch: number, runs: number): Promise<Report> {
   const parameters = randomParameters();
   const x = normals(1000, [batch, 1, 28, 28]), target = normals(1001, x.shape);
   const timesteps = Array.from({ length: batch }, (_, n) => (n * 997 + 3) % 1000);
-  await startTfjs();
+  await startTfjs("cpu");
   const peer = new TfjsUnet(MNIST, parameters);
 
   const forward = (): Tensor => unet(MNIST, parameters, x, timesteps);

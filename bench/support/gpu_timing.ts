@@ -123,6 +123,11 @@ export class GpuTimer {
     return Number(end - begin) / 1e6;
   }
 
+  /** The adapter's peak of fused multiply-adds right now, in FLOP/s. */
+  async peak(): Promise<number> {
+    return PEAK_FLOPS / await this.#run([this.#peak]) * 1e3;
+  }
+
   /**
    * Times a sequence of launches.
    *

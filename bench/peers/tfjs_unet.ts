@@ -1,11 +1,10 @@
 /**
- * The U-Net of the benches in TensorFlow.js on its plain CPU backend: a peer in the same language, on the
- * same machine, with the same weights. Images are N H W C there; weights are turned once, before the clock.
+ * The U-Net of the benches in TensorFlow.js: a peer in the same language, on the same machine, with the
+ * same weights. Images are N H W C there; weights are turned once, before the clock.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs-core";
-import "@tensorflow/tfjs-backend-cpu";
 import { registerGradients } from "./tfjs_gradients.ts";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
 import { permute } from "../../src/reference/nn/permute.ts";
@@ -18,10 +17,21 @@ import {
 } from "../../src/spec/unet_modules.ts";
 import type { Parameters } from "../../src/spec/unet_parameters.ts";
 
-/** Starts the CPU backend, without its advice to install a native one. */
-export async function startTfjs(): Promise<void> {
-  tf.env().set("IS_NODE", false);
-  await tf.setBackend("cpu");
+/** What TensorFlow.js computes on: plain JavaScript, WebAssembly on one thread, or WebGPU. */
+export type TfjsBackend = "cpu" | "wasm" | "webgpu";
+
+const LOAD: Readonly<Record<TfjsBackend, () => Promise<unknown>>> = {
+  cpu: () => import("@tensorflow/tfjs-backend-cpu"),
+  wasm: () => import("@tensorflow/tfjs-backend-wasm"),
+  webgpu: () => import("@tensorflow/tfjs-backend-webgpu"),
+};
+
+/** Starts a backend. */
+export async function startTfjs(backend: TfjsBackend): Promise<void> {
+  // Without its advice to install a native one.
+  if (backend === "cpu") tf.env().set("IS_NODE", false);
+  await LOAD[backend]();
+  if (!await tf.setBackend(backend)) throw new Error(`Expected tfjs to start on ${backend}`);
   await tf.ready();
   registerGradients();
 }
@@ -41,7 +51,7 @@ export class TfjsUnet {
   forward(x: Tensor, timesteps: readonly number[]): Tensor {
     return scoped(() => {
       const images = permute(x, [0, 2, 3, 1]);
-      const y = this.#network(tf.tensor4d(images.data, shape4(images)), timesteps);
+      const y = this.network(tf.tensor4d(images.data, shape4(images)), timesteps);
       return fromImages(y);
     });
   }
@@ -58,7 +68,7 @@ export class TfjsUnet {
       const goal = tf.tensor4d(wanted.data, shape4(wanted));
       let output: Tensor | undefined;
       const { grads } = tf.variableGrads(() => {
-        const y = this.#network(input, timesteps);
+        const y = this.network(input, timesteps);
         output = fromImages(y);
         return tf.mean(tf.square(tf.sub(y, goal))) as tf.Scalar;
       });
@@ -72,7 +82,8 @@ export class TfjsUnet {
     });
   }
 
-  #network(x: tf.Tensor4D, timesteps: readonly number[]): tf.Tensor4D {
+  /** ε̂ `[N, H, W, C]` for x `[N, H, W, C]`. */
+  network(x: tf.Tensor4D, timesteps: readonly number[]): tf.Tensor4D {
     const { config } = this;
     const C = config.blockOutChannels[0];
     const sinusoids = tf.tensor2d(timeEmbedding(timesteps, C).data, [timesteps.length, C]);
@@ -168,12 +179,13 @@ function fromImages(y: tf.Tensor4D): Tensor {
 }
 
 /** Convolutions from `[O, C, kH, kW]` to `[kH, kW, C, O]`, linear layers from `[O, I]` to `[I, O]`. */
-function toTfjs(p: Tensor): Tensor {
+export function toTfjs(p: Tensor): Tensor {
   if (p.shape.length === 4) return permute(p, [2, 3, 1, 0]);
   return p.shape.length === 2 ? permute(p, [1, 0]) : p;
 }
 
-function fromTfjs(shape: readonly number[], data: Float32Array): Tensor {
+/** The inverse of {@linkcode toTfjs}. */
+export function fromTfjs(shape: readonly number[], data: Float32Array): Tensor {
   const p = tensor(shape, data);
   if (shape.length === 4) return permute(p, [3, 2, 0, 1]);
   return shape.length === 2 ? permute(p, [1, 0]) : p;

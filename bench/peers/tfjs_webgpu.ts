@@ -1,0 +1,4 @@
+/** TensorFlow.js on WebGPU, as a worker. */
+import { serveTfjs } from "./tfjs.ts";
+
+serveTfjs("webgpu");
