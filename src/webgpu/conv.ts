@@ -4,6 +4,7 @@
  * @module
  */
 import type { Epilogue } from "./attention.ts";
+import { columnsSize, type ConvSizes, im2colBackward, im2colForward } from "./kernels/im2col.ts";
 import {
   winogradForward,
   winogradInputGradient,
@@ -12,6 +13,7 @@ import {
   winogradWeightGradient,
   winogradWeights,
 } from "./kernels/winograd.ts";
+import { upsample, upsampleBackward } from "./kernels/resample.ts";
 import { biasGradient } from "./layers.ts";
 import type { Activation, GradientSlot, Network } from "./network.ts";
 import type { PlanTensor } from "./plan.ts";
@@ -34,10 +36,22 @@ function layerOf(x: Activation, y: Activation, { kernel, stride }: ConvShape): C
   return { kernel, stride, C: x.C, O: y.C, H: y.H, W: y.W };
 }
 
-/** Outputs per tile of a Winograd algorithm, or null. */
+/** Outputs per tile of a Winograd algorithm, or null for a product of columns. */
 function tileOf(net: Network, layer: ConvLayer): WinogradTile | null {
   const algorithm = convAlgorithm(net.variants, layer);
   return algorithm === "winograd4" ? 4 : algorithm === "winograd2" ? 2 : null;
+}
+
+function sizesOf(x: Activation, O: number, { kernel, stride, padding }: ConvShape): ConvSizes {
+  const { N, C, H, W } = x;
+  return { N, C, O, H, W, kernel, stride, padding };
+}
+
+/** x doubled, for algorithms that cannot read it so. */
+function doubled(net: Network, name: string, x: Activation): Activation {
+  const large = net.activation(`${name} doubled`, { ...x, H: 2 * x.H, W: 2 * x.W });
+  net.add(upsample(net.variants.other, x, { small: x.view, large: large.view }));
+  return large;
 }
 
 /**
@@ -52,7 +66,21 @@ export function conv(
   { perSample, residual, outputScale = 1 }: Epilogue = {},
 ): void {
   const layer = layerOf(x, y, shape);
-  const m = tileOf(net, layer) ?? 2;
+  const m = tileOf(net, layer);
+  const added = {
+    bias: { tensor: net.parameter(`${name}.bias`), offset: 0 },
+    perSample: perSample?.view,
+    residual: residual?.view,
+    outputScale,
+  };
+  if (m === null) {
+    const input = shape.upsampled ? doubled(net, name, x) : x;
+    const sizes = sizesOf(input, y.C, shape);
+    const columns = net.scratch(`${name} columns`, columnsSize(sizes));
+    const weights = net.parameter(`${name}.weight`);
+    const tensors = { x: input.view, weights, columns, y: y.view, ...added };
+    return net.add(im2colForward(net.variants.gemm, sizes, tensors));
+  }
   const size = { N: y.N, C: x.C, O: y.C, H: y.H, W: y.W };
   const scratch = winogradScratch(m, size);
   const U = transformedWeights(net, name, m, layer, scratch.U);
@@ -65,10 +93,7 @@ export function conv(
       V: net.scratch(`${name} tiles`, scratch.V),
       M: net.scratch(`${name} products`, scratch.M),
       y: y.view,
-      bias: { tensor: net.parameter(`${name}.bias`), offset: 0 },
-      perSample: perSample?.view,
-      residual: residual?.view,
-      outputScale,
+      ...added,
     },
     { upsampled: shape.upsampled },
   ));
@@ -101,7 +126,9 @@ export function convBackward(
   dX: GradientSlot | null,
 ): void {
   const layer = layerOf(x, dY, shape);
-  const m = tileOf(net, layer) ?? 2;
+  const m = tileOf(net, layer);
+  biasGradient(net, name, dY);
+  if (m === null) return columnsBackward(net, name, x, dY, shape, dX);
   const size = { N: dY.N, C: x.C, O: dY.C, H: dY.H, W: dY.W };
   const scratch = winogradScratch(m, size);
   const variant = { m, gemm: net.variants.gemm };
@@ -118,7 +145,6 @@ export function convBackward(
     { x: x.view, dY: dY.view, ...scratchFor("weight gradient"), dWeights },
     { upsampled, accumulate: net.accumulateParameters },
   ));
-  biasGradient(net, name, dY);
   if (dX === null) return;
   const { U, V, M } = scratchFor("input gradient");
   const weights = { tensor: net.parameter(`${name}.weight`), offset: 0 };
@@ -129,4 +155,34 @@ export function convBackward(
     { x: dY.view, U, V: M, M: V, y: dX.view, accumulate: dX.accumulate },
     { upsampled },
   ));
+}
+
+/** {@linkcode convBackward} by products of columns. */
+function columnsBackward(
+  net: Network,
+  name: string,
+  x: Activation,
+  dY: Activation,
+  shape: ConvShape,
+  dX: GradientSlot | null,
+): void {
+  const input = shape.upsampled ? doubled(net, name, x) : x;
+  const sizes = sizesOf(input, dY.C, shape);
+  const large = shape.upsampled && dX !== null ? net.activation(`${name} d doubled`, input) : null;
+  const dInput = large?.view ?? dX?.view ?? null;
+  const tensors = {
+    x: input.view,
+    dY: dY.view,
+    weights: net.parameter(`${name}.weight`),
+    dWeights: net.gradient(`${name}.weight`),
+    columns: net.scratch(`${name} columns`, columnsSize(sizes)),
+    dX: dInput,
+  };
+  net.add(im2colBackward(net.variants.gemm, sizes, tensors, {
+    accumulateX: large === null && dX !== null && dX.accumulate,
+    accumulateWeights: net.accumulateParameters,
+  }));
+  if (large === null || dX === null) return;
+  const views = { small: dX.view, large: large.view };
+  net.add(upsampleBackward(net.variants.other, x, views, dX.accumulate));
 }

@@ -25,7 +25,7 @@ export interface ConvLayer {
 }
 
 /** How a convolution is computed. */
-export type ConvAlgorithm = "winograd4" | "winograd2" | "im2col" | "direct";
+export type ConvAlgorithm = "winograd4" | "winograd2" | "im2col";
 
 /** Which kernel computes what. */
 export interface Variants {
@@ -45,19 +45,15 @@ export function convKey({ kernel, stride, C, O, H, W }: ConvLayer): string {
 /** Algorithms that can compute a layer at all. */
 export function convCandidates({ kernel, stride }: ConvLayer): readonly ConvAlgorithm[] {
   return kernel === 3 && stride === 1
-    ? ["winograd4", "winograd2", "im2col", "direct"]
-    : ["im2col", "direct"];
+    ? ["winograd4", "winograd2", "im2col"]
+    : ["im2col"];
 }
-
-/** Channels below which transforms and products cost more than they save. */
-const FEW = 8;
 
 /** The algorithm for a layer: the table's, or by rule. */
 export function convAlgorithm(variants: Variants, layer: ConvLayer): ConvAlgorithm {
   const tabled = variants.convolutions[convKey(layer)];
   if (tabled !== undefined) return tabled;
-  const { kernel, stride, C, O, H, W } = layer;
-  if (C < FEW || O < FEW) return "direct";
+  const { kernel, stride, H, W } = layer;
   if (kernel !== 3 || stride !== 1) return "im2col";
   // A tile of F(4x4) covers a 4x4 image whole: its 36 products per 16 outputs are few, but so are the
   // columns that share a weight.

@@ -1,0 +1,242 @@
+/**
+ * Convolutions of any kernel, stride and padding as matrix products: every output position becomes a
+ * column of the inputs that it sees.
+ *
+ * @module
+ */
+import type { Launch, View } from "../kernel.ts";
+import { linearGrid } from "../kernel.ts";
+import { gemm, type GemmProblem, type GemmVariant, type Placed } from "./gemm.ts";
+import { Shader } from "./layout.ts";
+import type { Epilogue } from "./winograd.ts";
+
+/** Sizes of a convolution of `[N, C, H, W]` to `[N, O, outH, outW]`. */
+export interface ConvSizes {
+  readonly N: number;
+  readonly C: number;
+  readonly O: number;
+  readonly H: number;
+  readonly W: number;
+  /** Height and width of the kernel. */
+  readonly kernel: number;
+  readonly stride: number;
+  /** Rows or columns of zeros: top, bottom, left, right. */
+  readonly padding: readonly [number, number, number, number];
+}
+
+/** Height and width of the output. */
+export function convExtent(
+  { H, W, kernel, stride, padding: [top, bottom, left, right] }: ConvSizes,
+): { readonly outH: number; readonly outW: number } {
+  const along = (size: number, zeros: number): number =>
+    Math.floor((size + zeros - kernel) / stride) + 1;
+  return { outH: along(H, top + bottom), outW: along(W, left + right) };
+}
+
+/** Rows of the columns' matrix: the inputs of one output position, in the order of the device's weights. */
+function rowsOf({ C, kernel }: ConvSizes): number {
+  return kernel * kernel * C;
+}
+
+/** Elements of the columns `[N, kernel, kernel, C, outH·outW]`. */
+export function columnsSize(sizes: ConvSizes): number {
+  const { outH, outW } = convExtent(sizes);
+  return sizes.N * rowsOf(sizes) * outH * outW;
+}
+
+const WORKGROUP = 64;
+
+function sizeParams(sizes: ConvSizes): Record<string, number> {
+  const { C, H, W, kernel, stride, padding: [top, , left] } = sizes;
+  return { C, H, W, kernel, stride, top, left, ...convExtent(sizes) };
+}
+
+/** columns[n, ky, kx, c, (oy, ox)] = x[n, c, stride·oy + ky − top, stride·ox + kx − left], 0 outside. */
+export function im2col<T>(sizes: ConvSizes, x: View<T>, columns: T): Launch<T> {
+  const shader = new Shader<T>();
+  const { N } = sizes;
+  const { outH, outW } = convExtent(sizes);
+  const P = outH * outW, rows = rowsOf(sizes);
+  shader.integers({ ...sizeParams(sizes), P, count: rows * P });
+  const image = shader.view("image", 1, x, "read");
+  const cols = shader.tensor("columns", "f32", columns, "write");
+  const body = `
+@compute @workgroup_size(${WORKGROUP})
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let at = (id.x + id.y * grid.x) * ${WORKGROUP}u + lane;
+  if (at >= p.count) { return; }
+  let position = at % p.P; let row = at / p.P;
+  let c = row % p.C; let tap = row / p.C;
+  // Below zero the difference wraps to a number beyond any size.
+  let y = (position / p.outW) * p.stride + tap / p.kernel - p.top;
+  let x = (position % p.outW) * p.stride + tap % p.kernel - p.left;
+  var value = 0.0;
+  if (y < p.H && x < p.W) {
+    value = ${image}[p.imageOffset + id.z * p.imageStride + (c * p.H + y) * p.W + x];
+  }
+  ${cols}[id.z * p.count + at] = value;
+}
+`;
+  const [gx, gy] = linearGrid(Math.ceil(rows * P / WORKGROUP));
+  return shader.launch({
+    kernel: "im2col",
+    body,
+    workgroups: [gx, gy, N],
+    flops: 0,
+    bytes: 8 * N * rows * P,
+  });
+}
+
+/** dX[n, c, y, x] = the sum of the columns' gradients at all places where that input stands; or that added. */
+export function col2im<T>(
+  sizes: ConvSizes,
+  columns: T,
+  dX: View<T>,
+  accumulate: boolean,
+): Launch<T> {
+  const shader = new Shader<T>();
+  const { N, C, H, W } = sizes;
+  const { outH, outW } = convExtent(sizes);
+  const P = outH * outW, perSample = rowsOf(sizes) * P;
+  shader.integers({ ...sizeParams(sizes), P, count: C * H * W, perSample });
+  const cols = shader.tensor("columns", "f32", columns, "read");
+  const image = shader.view("image", 1, dX, accumulate ? "update" : "write");
+  const body = `
+@compute @workgroup_size(${WORKGROUP})
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let at = (id.x + id.y * grid.x) * ${WORKGROUP}u + lane;
+  if (at >= p.count) { return; }
+  let c = at / (p.H * p.W); let y = at / p.W % p.H + p.top; let x = at % p.W + p.left;
+  var sum = 0.0;
+  for (var ky = 0u; ky < p.kernel; ky++) {
+    let oy = (y - ky) / p.stride;
+    if (y < ky || (y - ky) % p.stride != 0u || oy >= p.outH) { continue; }
+    for (var kx = 0u; kx < p.kernel; kx++) {
+      let ox = (x - kx) / p.stride;
+      if (x < kx || (x - kx) % p.stride != 0u || ox >= p.outW) { continue; }
+      let row = (ky * p.kernel + kx) * p.C + c;
+      sum += ${cols}[id.z * p.perSample + row * p.P + oy * p.outW + ox];
+    }
+  }
+  let place = p.imageOffset + id.z * p.imageStride + at;
+  ${image}[place] = ${accumulate ? `${image}[place] + sum` : "sum"};
+}
+`;
+  const [gx, gy] = linearGrid(Math.ceil(C * H * W / WORKGROUP));
+  return shader.launch({
+    kernel: accumulate ? "col2imAdd" : "col2im",
+    body,
+    workgroups: [gx, gy, N],
+    flops: N * perSample,
+    bytes: 4 * N * (perSample + C * H * W * (accumulate ? 2 : 1)),
+  });
+}
+
+/** A view `[N, C, P]` as the rows and columns of a product. */
+function placed<T>({ tensor, offset, sampleStride }: View<T>, P: number): Placed<T> {
+  return { tensor, offset, b1: sampleStride, m: P, n: 1 };
+}
+
+/** What a convolution touches. */
+export interface ConvTensors<T> extends Omit<Epilogue<T>, "accumulate"> {
+  readonly x: View<T>;
+  /** Weights in the device's layout `[kernel, kernel, C, O]`. */
+  readonly weights: T;
+  /** Scratch of {@linkcode columnsSize} elements. */
+  readonly columns: T;
+  readonly y: View<T>;
+}
+
+/** y = (conv(x) + bias + perSample + residual)/outputScale. */
+export function im2colForward<T>(
+  variant: GemmVariant,
+  sizes: ConvSizes,
+  { x, weights, columns, y, bias, perSample, residual, outputScale }: ConvTensors<T>,
+): Launch<T>[] {
+  const { N, O } = sizes;
+  const { outH, outW } = convExtent(sizes);
+  const P = outH * outW, K = rowsOf(sizes);
+  const problem: GemmProblem<T> = {
+    B1: N,
+    M: O,
+    N: P,
+    K2: K,
+    a: { tensor: weights, k2: O, i: 1 },
+    b: { tensor: columns, b1: K * P, k2: P, i: 1 },
+    c: placed(y, P),
+    ...bias && { bias: { ...bias, m: 1 } },
+    ...perSample &&
+      {
+        perSample: {
+          tensor: perSample.tensor,
+          offset: perSample.offset,
+          b1: perSample.sampleStride,
+          m: 1,
+        },
+      },
+    ...residual && { residual: placed(residual, P) },
+    ...outputScale !== undefined && outputScale !== 1 && { outputScale },
+  };
+  return [im2col(sizes, x, columns), gemm(variant, problem)];
+}
+
+/** What the gradients of a convolution touch. */
+export interface ConvGradientTensors<T> {
+  readonly x: View<T>;
+  readonly dY: View<T>;
+  readonly weights: T;
+  /** Gradient of the weights, in their layout. */
+  readonly dWeights: T;
+  /** Scratch of {@linkcode columnsSize} elements. */
+  readonly columns: T;
+  /** Where dX goes, or null. */
+  readonly dX: View<T> | null;
+}
+
+/** Which gradients are added to what is there. */
+export interface ConvGradientOptions {
+  readonly accumulateX: boolean;
+  readonly accumulateWeights: boolean;
+}
+
+/** dW = Σ columns·dYᵀ over images and positions; dX = col2im(W·dY). */
+export function im2colBackward<T>(
+  variant: GemmVariant,
+  sizes: ConvSizes,
+  { x, dY, weights, dWeights, columns, dX }: ConvGradientTensors<T>,
+  { accumulateX, accumulateWeights }: ConvGradientOptions,
+): Launch<T>[] {
+  const { N, O } = sizes;
+  const { outH, outW } = convExtent(sizes);
+  const P = outH * outW, K = rowsOf(sizes);
+  const weightGradient = gemm(variant, {
+    M: O,
+    N: K,
+    K1: N,
+    K2: P,
+    a: { tensor: dY.tensor, offset: dY.offset, k1: dY.sampleStride, k2: 1, i: P },
+    b: { tensor: columns, k1: K * P, k2: 1, i: P },
+    c: { tensor: dWeights, m: 1, n: O },
+    accumulate: accumulateWeights,
+  });
+  const launches = [im2col(sizes, x, columns), weightGradient];
+  if (dX === null) return launches;
+  const columnGradient = gemm(variant, {
+    B1: N,
+    M: K,
+    N: P,
+    K2: O,
+    a: { tensor: weights, k2: 1, i: O },
+    b: { tensor: dY.tensor, offset: dY.offset, b1: dY.sampleStride, k2: P, i: 1 },
+    c: { tensor: columns, b1: K * P, m: P, n: 1 },
+  });
+  return [...launches, columnGradient, col2im(sizes, columns, dX, accumulateX)];
+}
