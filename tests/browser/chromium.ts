@@ -1,0 +1,103 @@
+/**
+ * Headless Chromium, driven by nothing but a page that posts its result to the server that it came from.
+ *
+ * @module
+ */
+
+const NAMES = ["chromium", "chromium-browser", "google-chrome"];
+
+const FLAGS = [
+  "--headless=new",
+  // Containers run as root and have no namespaces to make a sandbox of; the page is our own.
+  "--no-sandbox",
+  // SwiftShader on every machine: without it WebGPU stays off where Chromium trusts no driver.
+  ...["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
+  // Nothing but the page.
+  ...["--no-first-run", "--disable-sync", "--disable-extensions", "--disable-default-apps"],
+  ...["--disable-background-networking", "--disable-component-update"],
+];
+
+const TYPES: Readonly<Record<string, string>> = {
+  html: "text/html",
+  js: "text/javascript",
+  json: "application/json",
+};
+
+/** The name by which Chromium is found, or null. */
+export async function findChromium(): Promise<string | null> {
+  for (const name of NAMES) {
+    try {
+      const { success } = await new Deno.Command(name, {
+        args: ["--version"],
+        stdout: "null",
+        stderr: "null",
+      }).output();
+      if (success) return name;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return null;
+}
+
+/**
+ * Serves files by path from this machine, opens one of them and waits for what it posts.
+ *
+ * @returns the text of the first POST request.
+ * @throws {Error} if the browser ends, or nothing was posted in time.
+ */
+export async function postedBy(
+  browser: string,
+  files: ReadonlyMap<string, string>,
+  page: string,
+  seconds: number,
+): Promise<string> {
+  const posted = Promise.withResolvers<string>();
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    if (request.method === "POST") {
+      posted.resolve(await request.text());
+      return new Response();
+    }
+    const { pathname } = new URL(request.url);
+    const file = files.get(pathname);
+    if (file === undefined) return new Response(null, { status: 404 });
+    const type = TYPES[pathname.replace(/.*\./, "")];
+    return new Response(file, { headers: { "content-type": type } });
+  });
+  const profile = await Deno.makeTempDir();
+  const process = new Deno.Command(browser, {
+    args: [...FLAGS, `--user-data-dir=${profile}`, `http://127.0.0.1:${server.addr.port}${page}`],
+    env: { TMPDIR: profile },
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const ended = process.status.then(({ code }) =>
+    posted.reject(new Error(`Expected ${browser} to stay but it ended with code ${code}`))
+  );
+  const timer = setTimeout(
+    () => posted.reject(new Error(`Expected a result within ${seconds} s but got none`)),
+    1000 * seconds,
+  );
+  try {
+    return await posted.promise;
+  } finally {
+    clearTimeout(timer);
+    await end(process);
+    await ended;
+    await server.shutdown();
+    await Deno.remove(profile, { recursive: true });
+  }
+}
+
+/** Ends a process: with its children if it does what it is told, and in any case. */
+async function end(process: Deno.ChildProcess): Promise<void> {
+  const timer = setTimeout(() => process.kill("SIGKILL"), 5000);
+  try {
+    process.kill("SIGTERM");
+  } catch (error) {
+    // It has ended already.
+    if (!(error instanceof TypeError) && !(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  await process.status;
+  clearTimeout(timer);
+}
