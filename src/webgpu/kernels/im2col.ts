@@ -54,12 +54,13 @@ function sizeParams(sizes: ConvSizes): Record<string, number> {
 /** columns[n, ky, kx, c, (oy, ox)] = x[n, c, stride·oy + ky − top, stride·ox + kx − left], 0 outside. */
 export function im2col<T>(sizes: ConvSizes, x: View<T>, columns: T): Launch<T> {
   const shader = new Shader<T>();
-  const { N } = sizes;
+  const { N, C } = sizes;
   const { outH, outW } = convExtent(sizes);
   const P = outH * outW, rows = rowsOf(sizes);
-  shader.integers({ ...sizeParams(sizes), P, count: rows * P });
+  shader.integers({ ...sizeParams(sizes), P, count: C * P, perSample: rows * P });
   const image = shader.view("image", 1, x, "read");
   const cols = shader.tensor("columns", "f32", columns, "write");
+  // One invocation per channel and position: its divisions serve all taps.
   const body = `
 @compute @workgroup_size(${WORKGROUP})
 fn main(
@@ -69,25 +70,31 @@ fn main(
 ) {
   let at = (id.x + id.y * grid.x) * ${WORKGROUP}u + lane;
   if (at >= p.count) { return; }
-  let position = at % p.P; let row = at / p.P;
-  let c = row % p.C; let tap = row / p.C;
-  // Below zero the difference wraps to a number beyond any size.
-  let y = (position / p.outW) * p.stride + tap / p.kernel - p.top;
-  let x = (position % p.outW) * p.stride + tap % p.kernel - p.left;
-  var value = 0.0;
-  if (y < p.H && x < p.W) {
-    value = ${image}[p.imageOffset + id.z * p.imageStride + (c * p.H + y) * p.W + x];
+  let c = at / p.P;
+  let oy = (at - c * p.P) / p.outW;
+  let ox = at - c * p.P - oy * p.outW;
+  let plane = p.imageOffset + id.z * p.imageStride + c * p.H * p.W;
+  var sink = id.z * p.perSample + at;
+  for (var ky = 0u; ky < p.kernel; ky++) {
+    // Below zero the difference wraps to a number beyond any size.
+    let y = oy * p.stride + ky - p.top;
+    let row = plane + min(y, p.H - 1u) * p.W;
+    for (var kx = 0u; kx < p.kernel; kx++) {
+      let x = ox * p.stride + kx - p.left;
+      let pixel = ${image}[row + min(x, p.W - 1u)];
+      ${cols}[sink] = select(0.0, pixel, y < p.H && x < p.W);
+      sink += p.count;
+    }
   }
-  ${cols}[id.z * p.count + at] = value;
 }
 `;
-  const [gx, gy] = linearGrid(Math.ceil(rows * P / WORKGROUP));
+  const [gx, gy] = linearGrid(Math.ceil(C * P / WORKGROUP));
   return shader.launch({
     kernel: "im2col",
     body,
     workgroups: [gx, gy, N],
     flops: 0,
-    bytes: 8 * N * rows * P,
+    bytes: 4 * N * (C * sizes.H * sizes.W + rows * P),
   });
 }
 
