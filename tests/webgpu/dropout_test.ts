@@ -4,6 +4,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { gamma } from "../../src/math/float32.ts";
+import { randomBits } from "../../src/math/philox.ts";
 import { tensor } from "../../src/math/tensor.ts";
 import * as nn from "../../src/reference/nn/mod.ts";
 import { dropout, dropoutKeys } from "../../src/webgpu/kernels/dropout.ts";
@@ -59,3 +60,19 @@ for (const variant of VARIANTS) {
     bound.settle(`dropout ${variant}`);
   });
 }
+
+gpuTest("a word equal to the threshold keeps its value", async () => {
+  const seed = 5, streams = [7], D = 5;
+  const words = randomBits(seed, streams[0], 0, D);
+  const keys = dropoutKeys(seed, streams);
+  const view = (tensor: string) => ({ tensor, offset: 0, sampleStride: D });
+  const tensors = { x: view("x"), y: view("y"), keys: "keys", keysOffset: 0 };
+  for (const variant of VARIANTS) {
+    for (const [threshold, kept] of [[words[3], true], [words[3] + 1, false]] as const) {
+      const launch = dropout(variant, { N: 1, D }, tensors, threshold / 2 ** 32);
+      const x = new Float32Array(D).fill(1);
+      const results = await runLaunches<string>([launch], { x, y: D, keys });
+      assertEquals(results.y[3] !== 0, kept);
+    }
+  }
+});

@@ -19,7 +19,10 @@ import { runLaunches } from "./run_launch.ts";
 import { normals } from "./values.ts";
 
 const drawn = fc.record({
-  N: fc.integer({ min: 1, max: 5 }),
+  N: fc.oneof(
+    { arbitrary: fc.integer({ min: 1, max: 5 }), weight: 5 },
+    { arbitrary: fc.constant(70), weight: 1 },
+  ),
   D: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.constantFrom(1, 4, 1024, 3072, 3001)),
   places: fc.record({ target: placements, output: placements, dOutput: placements }),
   inPlace: fc.boolean(),
