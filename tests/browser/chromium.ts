@@ -85,7 +85,19 @@ export async function postedBy(
     await end(process);
     await ended;
     await server.shutdown();
-    await Deno.remove(profile, { recursive: true });
+    await removed(profile);
+  }
+}
+
+/** Removes a folder into which a browser's children, who outlive it for a moment, may still write. */
+async function removed(folder: string): Promise<void> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await Deno.remove(folder, { recursive: true });
+    } catch (error) {
+      if (attempt === 50) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 }
 
