@@ -7,7 +7,8 @@ function slerpWeights(cosine: number, fraction: number): [number, number] {
   const theta = Math.acos(Math.min(Math.max(cosine, -1), 1));
   const sine = Math.sin(theta);
   if (theta === 0) return [1 - fraction, fraction];
-  if (sine < 1e-12) {
+  // The cosine of opposite float32 vectors is −1 up to roundings, which acos turns into their root.
+  if (cosine < 0 && sine < 1e-6) {
     throw new ArgumentError("Expected vectors that are not opposite but got an angle of π");
   }
   return [Math.sin((1 - fraction) * theta) / sine, Math.sin(fraction * theta) / sine];

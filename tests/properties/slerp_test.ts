@@ -76,6 +76,23 @@ boundedTest(
   },
 );
 
+boundedTest(
+  "slerp mixes parallel vectors linearly, and refuses opposite ones, however they round",
+  "½ulp + 16u·|b|, and the chord of an angle √((D + 4)u) (docs/numerics.md#slerp)",
+  300,
+  fc.tuple(fc.integer({ min: 1, max: 8 }), real(0, 1), fc.constantFrom(3, 5, 7, 0.3))
+    .chain(([D, f, k]) => tensorOf([1, D]).map((a) => [a, f, k] as const))
+    .filter(([a]) => norm(a.data) > 0.1),
+  ([a, f, k], bound) => {
+    const b = tensor(a.shape, a.data.map((x) => k * x));
+    const out = slerp(a, b, f);
+    bound.checkAll(out.data, Array.from(a.data, (x, i) => x + f * (b.data[i] - x)), (i) =>
+      // b is parallel up to its own rounding; an angle θ moves the weights by θ²/6 at most.
+      U32 * (1 + k) * Math.abs(a.data[i]) + (a.data.length + 20) * U64 * (1 + k) * 4);
+    assertThrows(() => slerp(a, tensor(a.shape, b.data.map((x) => -x)), f), ArgumentError, "of π");
+  },
+);
+
 Deno.test("slerp ends at its ends, and parallel vectors are mixed linearly", () => {
   forAll(pair, 100, ([a, b]) => {
     assertEquals(Array.from(slerp(a, b, 0).data), Array.from(a.data, (x) => x + 0));
