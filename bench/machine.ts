@@ -1,8 +1,12 @@
+import { cpus } from "node:os";
+
 /** Where and from what a bench's figures come. */
 export interface Provenance {
   readonly cpu: string;
   readonly cores: number;
   readonly runtime: string;
+  /** Mesa's version where the system's package list has it; WebGPU itself does not tell. */
+  readonly driver: string | null;
   readonly commit: string;
   readonly date: string;
 }
@@ -13,17 +17,23 @@ export async function provenance(): Promise<Provenance> {
     cpu: cpuName(),
     cores: navigator.hardwareConcurrency,
     runtime: `Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`,
+    driver: driver(),
     commit: await commit(),
     date: new Date().toISOString(),
   };
 }
 
 function cpuName(): string {
+  return cpus()[0]?.model ?? `${Deno.build.arch} on ${Deno.build.os} (no name given)`;
+}
+
+function driver(): string | null {
   try {
-    const names = Deno.readTextFileSync("/proc/cpuinfo").match(/^model name\s*: (.*)$/m);
-    return names?.[1] ?? `${Deno.build.arch} (no name given)`;
+    const list = Deno.readTextFileSync("/var/lib/dpkg/status");
+    const entry = list.match(/^Package: mesa-vulkan-drivers$[\s\S]*?^Version: (.*)$/m);
+    return entry === null ? null : `Mesa ${entry[1]}`;
   } catch {
-    return `${Deno.build.arch} on ${Deno.build.os}`;
+    return null;
   }
 }
 

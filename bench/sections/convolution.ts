@@ -1,0 +1,233 @@
+/**
+ * conv3x3 128→128 at 32², N = 4: as a fraction of the adapter's peak, and next to the peers.
+ *
+ * @module
+ */
+import { type Tensor, tensor } from "../../src/math/tensor.ts";
+import { type UNetConfig, unetConfig } from "../../src/spec/unet_config.ts";
+import { unetParameters } from "../../src/spec/unet_parameters.ts";
+import {
+  convLayers,
+  type ConvPlan,
+  convPlan,
+  type NamedConv,
+} from "../../src/webgpu/conv_layers.ts";
+import { Executor } from "../../src/webgpu/executor.ts";
+import type { PlanTensor } from "../../src/webgpu/plan.ts";
+import { convAlgorithm, convKey } from "../../src/webgpu/variants.ts";
+import { fromDevice, toDevice } from "../../src/webgpu/weights.ts";
+import { Peer, type PeerName } from "../peers/peer.ts";
+import { type Bench, repeatsFor, timeSubmitted } from "../support/bench.ts";
+import { normals } from "../support/inputs.ts";
+import { type Claim, digits, type SectionReport, table } from "../support/report.ts";
+import { inTurns, median, medianRatio, relativeDifference } from "../support/statistics.ts";
+
+/** A network of one level, for the parameters of its convolutions of 128 channels. */
+const ONE_LEVEL: UNetConfig = unetConfig({
+  sampleSize: 32,
+  blockOutChannels: [128],
+  downBlockTypes: ["DownBlock2D"],
+  upBlockTypes: ["UpBlock2D"],
+  layersPerBlock: 1,
+});
+
+/**
+ * How far two results may be apart, relative to their size: sums of n float32 terms stray at random by some
+ * √n·2^−24, here n = 9·128 forward and N·32² for a weight's gradient; F(4x4) multiplies that by about 10.
+ * This is twice that for the longer sum; a wrong tap or order is off by a thousand times more.
+ */
+const AGREEMENT = 20 * Math.sqrt(4 * 32 ** 2) * 2 ** -24;
+
+/** Our side of the comparison. */
+class Ours {
+  readonly #bench: Bench;
+  readonly #made: ConvPlan;
+  readonly #weight: { readonly name: string; readonly shape: readonly number[] };
+  readonly executor: Executor;
+
+  private constructor(bench: Bench, made: ConvPlan, name: string, executor: Executor) {
+    this.#bench = bench;
+    this.#made = made;
+    const spec = unetParameters(ONE_LEVEL).find((s) => s.name === `${name}.weight`);
+    if (spec === undefined) throw new Error(`Expected a weight of ${name}`);
+    this.#weight = spec;
+    this.executor = executor;
+  }
+
+  static async create(
+    bench: Bench,
+    conv: NamedConv,
+    x: Tensor,
+    weight: Tensor,
+    dY: Tensor | null,
+  ): Promise<Ours> {
+    const { gpu, variants } = bench;
+    const [batch] = x.shape;
+    const request = { config: ONE_LEVEL, conv, batch, training: dY !== null, variants };
+    const made = convPlan(request);
+    const executor = await Executor.create(gpu, made.plan);
+    const ours = new Ours(bench, made, conv.name, executor);
+    executor.write(made.x.view.tensor, x.data);
+    executor.write(ours.#tensor("parameters", ""), toDevice(ours.#weight, weight));
+    if (made.gradients && dY) executor.write(made.gradients.dY.view.tensor, dY.data);
+    executor.run("prepare");
+    executor.run("step");
+    return ours;
+  }
+
+  #tensor(buffer: "parameters" | "gradients", prefix: string): PlanTensor {
+    const label = `${prefix}${this.#weight.name}`;
+    const found = this.#made.plan.tensors.find((t) => t.buffer === buffer && t.label === label);
+    if (found === undefined) throw new Error(`Expected a tensor ${label}`);
+    return found;
+  }
+
+  /** y, or y, dX and dW. */
+  async results(): Promise<Float32Array[]> {
+    const { y, gradients } = this.#made;
+    if (gradients === null) return await this.executor.read(y.view.tensor);
+    const dW = this.#tensor("gradients", "d ");
+    const [forward, dX, dWeight] = await this.executor.read(
+      y.view.tensor,
+      gradients.dX.view.tensor,
+      dW,
+    );
+    return [forward, dX, fromDevice(this.#weight, dWeight.slice()).data];
+  }
+
+  /** Milliseconds of device time, without submission and waiting. */
+  async deviceTime(): Promise<number> {
+    const times = await this.executor.profile("step");
+    return times.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
+  }
+
+  time(times: number): Promise<number> {
+    return timeSubmitted(this.#bench.gpu, times, () => this.executor.run("step"));
+  }
+}
+
+/** Median fraction of the peak, the peak being measured before and after each run. */
+async function fractionOfPeak({ timer, rounds }: Bench, ours: Ours, flops: number) {
+  const fractions: number[] = [], times: number[] = [];
+  await ours.deviceTime();
+  for (let round = 0; round < Math.max(rounds, 5); round++) {
+    const before = await timer.peak();
+    const ms = await ours.deviceTime();
+    const peak = (before + await timer.peak()) / 2;
+    fractions.push(flops / (ms / 1e3) / peak);
+    times.push(ms);
+  }
+  return { fraction: median(fractions), ms: median(times) };
+}
+
+/** One evaluation compared with the peers, after a check that all compute the same. */
+async function compare(
+  bench: Bench,
+  ours: Ours,
+  work: { x: Tensor; weight: Tensor; dY: Tensor | null },
+  names: readonly PeerName[],
+) {
+  const own = await ours.results();
+  const started: Peer[] = [];
+  const differences: Record<string, number> = {};
+  try {
+    for (const name of names) {
+      bench.progress(`convolution: ${name} starts`);
+      const { peer, results } = await Peer.start(name, { kind: "conv", ...work });
+      started.push(peer);
+      const worst = Math.max(...results.map((result, i) => differenceOf(result, own[i], work.dY)));
+      if (!(worst <= AGREEMENT)) {
+        throw new Error(
+          `Expected ${name} to be within ${AGREEMENT} of ours before timing but got ${worst}`,
+        );
+      }
+      differences[name] = worst;
+    }
+    bench.progress("convolution: timing");
+    const repeats = repeatsFor(await ours.time(1));
+    const measurements: Record<string, () => Promise<number>> = { ours: () => ours.time(repeats) };
+    for (const peer of started) {
+      // The others take long enough for the wait not to show.
+      measurements[peer.name] = () => peer.time(peer.name === "tfjs WASM" ? repeats : 2);
+    }
+    return { differences, taken: await inTurns(bench.rounds, measurements) };
+  } finally {
+    for (const peer of started) peer.stop();
+  }
+}
+
+/** With gradients, jax-js gives Σ y·dY in place of y. */
+function differenceOf(theirs: Float32Array, own: Float32Array, dY: Tensor | null): number {
+  if (theirs.length !== 1 || dY === null) return relativeDifference(theirs, own);
+  let sum = 0, size = 0;
+  own.forEach((y, i) => {
+    sum += y * dY.data[i];
+    size += Math.abs(y * dY.data[i]);
+  });
+  return Math.abs(theirs[0] - sum) / size;
+}
+
+/** Forward against the peak and the peers; forward with both gradients against the peers. */
+export async function convolution(bench: Bench): Promise<SectionReport> {
+  const N = bench.quick ? 1 : 4;
+  const conv = convLayers(ONE_LEVEL, 32, 32).find(({ layer }) =>
+    layer.C === 128 && layer.O === 128
+  );
+  if (conv === undefined) throw new Error("Expected a convolution of 128 channels");
+  const flops = 2 * 9 * N * 128 * 128 * 32 ** 2;
+  const x = normals(1, [N, 128, 32, 32]), dY = normals(3, [N, 128, 32, 32]);
+  const drawn = normals(2, [128, 128, 3, 3]);
+  const weight = tensor(drawn.shape, drawn.data.map((w) => w / 34));
+  const names = (...all: PeerName[]): PeerName[] => bench.peers ? all : [];
+
+  const forward = await Ours.create(bench, conv, x, weight, null);
+  const roof = await fractionOfPeak(bench, forward, flops);
+  const all = names("jax-js WebGPU", "tfjs WebGPU", "tfjs WASM");
+  const inference = await compare(bench, forward, { x, weight, dY: null }, all);
+  forward.executor.destroy();
+  const both = await Ours.create(bench, conv, x, weight, dY);
+  const roofBoth = await fractionOfPeak(bench, both, 3 * flops);
+  const withGradients = names("jax-js WebGPU", "tfjs WebGPU");
+  const training = await compare(bench, both, { x, weight, dY }, withGradients);
+  both.executor.destroy();
+
+  const rows = (work: string, { taken, differences }: typeof inference, count: number) =>
+    Object.entries(taken).map(([name, times]) => [
+      `${work}, ${name}`,
+      digits(median(times)),
+      digits(count / median(times) / 1e6),
+      name === "ours" ? "" : digits(medianRatio(times, taken.ours)),
+      name === "ours" ? "" : differences[name].toExponential(1),
+    ]);
+  const claims: Claim[] = [{
+    what: "conv3x3 128→128 @32² N=4 forward, effective fraction of the FMA peak",
+    value: roof.fraction,
+    unit: "",
+    atLeast: 0.75,
+  }];
+  if (bench.peers) {
+    claims.push({
+      what: "conv forward + both gradients: jax-js / ours",
+      value: medianRatio(training.taken["jax-js WebGPU"], training.taken.ours),
+      unit: "x",
+      atLeast: 4,
+    });
+  }
+  return {
+    title: `Convolution ${convKey(conv.layer)}, N = ${N}, by ${
+      convAlgorithm(bench.variants, conv.layer)
+    }`,
+    lines: [
+      `forward: ${digits(roof.ms)} ms on the device, ${digits(roof.fraction)} of the peak; ` +
+      `with gradients: ${digits(roofBoth.ms)} ms, ${digits(roofBoth.fraction)} ` +
+      "(a direct convolution's operations)",
+      ...table([
+        ["wall time", "ms", "GFLOP/s", "times ours", "difference"],
+        ...rows("forward", inference, flops),
+        ...rows("forward + gradients", training, 3 * flops),
+      ]),
+    ],
+    claims,
+    data: { flops, roof, roofBoth, inference, training },
+  };
+}
