@@ -19,12 +19,12 @@ import {
 import type { Variant } from "../../src/webgpu/kernels/layout.ts";
 import type { MapSizes } from "../../src/webgpu/kernels/map.ts";
 import { silu, siluBackward } from "../../src/webgpu/kernels/silu.ts";
+import { VARIANTS } from "../../src/webgpu/kernels/layout.ts";
 import { Bound } from "../support/bound.ts";
 import { inDouble } from "../support/doubles.ts";
 import { real } from "../support/arbitraries.ts";
 import { seeds } from "../support/layers.ts";
 import { forAllAsync } from "../support/property.ts";
-import { VARIANTS } from "./group_norm_cases.ts";
 import { gpuTest } from "./gpu_test.ts";
 import { Placed, placements } from "./placement.ts";
 import { runLaunches } from "./run_launch.ts";

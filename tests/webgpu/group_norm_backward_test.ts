@@ -9,7 +9,7 @@ import { type Tensor, tensor } from "../../src/math/tensor.ts";
 import * as nn from "../../src/reference/nn/mod.ts";
 import { groupNorm } from "../../src/webgpu/kernels/group_norm.ts";
 import { CHANNEL_LANES, groupNormBackward } from "../../src/webgpu/kernels/group_norm_backward.ts";
-import { type Variant, viewsWidth, type Width } from "../../src/webgpu/kernels/layout.ts";
+import { type Variant, VARIANTS, viewsWidth, type Width } from "../../src/webgpu/kernels/layout.ts";
 import { Bound } from "../support/bound.ts";
 import { inDouble } from "../support/doubles.ts";
 import { forAllAsync } from "../support/property.ts";
@@ -20,7 +20,6 @@ import {
   type Drawn,
   drawnGroupNorm,
   groupDepth,
-  VARIANTS,
 } from "./group_norm_cases.ts";
 import { gpuTest } from "./gpu_test.ts";
 import { Placed, placements } from "./placement.ts";

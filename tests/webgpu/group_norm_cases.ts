@@ -11,9 +11,6 @@ import { type Placement, placements } from "./placement.ts";
 import { normals } from "./values.ts";
 import { INVERSE_SQRT } from "./wgsl_accuracy.ts";
 
-/** Every variant of the kernels that are no matrix products. */
-export const VARIANTS = ["naive", "lanes", "workgroup"] as const;
-
 /** A group norm to compute. */
 export interface Drawn {
   readonly N: number;

@@ -6,7 +6,7 @@ import { assertEquals } from "@std/assert";
 import { tensor } from "../../src/math/tensor.ts";
 import * as nn from "../../src/reference/nn/mod.ts";
 import { groupNorm } from "../../src/webgpu/kernels/group_norm.ts";
-import { type Variant, viewsWidth } from "../../src/webgpu/kernels/layout.ts";
+import { type Variant, VARIANTS, viewsWidth } from "../../src/webgpu/kernels/layout.ts";
 import { Bound } from "../support/bound.ts";
 import { inDouble } from "../support/doubles.ts";
 import { forAllAsync } from "../support/property.ts";
@@ -17,7 +17,6 @@ import {
   type Drawn,
   drawnGroupNorm,
   groupDepth,
-  VARIANTS,
 } from "./group_norm_cases.ts";
 import { gpuTest } from "./gpu_test.ts";
 import { Placed } from "./placement.ts";

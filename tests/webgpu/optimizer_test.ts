@@ -15,12 +15,12 @@ import {
 } from "../../src/webgpu/kernels/grad_norm.ts";
 import { adam } from "../../src/webgpu/kernels/optimizer.ts";
 import { optimizerStepNumbers } from "../../src/webgpu/kernels/optimizer_step.ts";
+import { VARIANTS } from "../../src/webgpu/kernels/layout.ts";
 import { positive, real } from "../support/arbitraries.ts";
 import { Bound } from "../support/bound.ts";
 import { inDouble } from "../support/doubles.ts";
 import { seeds } from "../support/layers.ts";
 import { forAllAsync } from "../support/property.ts";
-import { VARIANTS } from "./group_norm_cases.ts";
 import { gpuTest } from "./gpu_test.ts";
 import { runLaunches } from "./run_launch.ts";
 import { normals } from "./values.ts";

@@ -15,11 +15,11 @@ import {
   upsample,
   upsampleBackward,
 } from "../../src/webgpu/kernels/resample.ts";
+import { VARIANTS } from "../../src/webgpu/kernels/layout.ts";
 import { Bound } from "../support/bound.ts";
 import { inDouble } from "../support/doubles.ts";
 import { seeds } from "../support/layers.ts";
 import { forAllAsync } from "../support/property.ts";
-import { VARIANTS } from "./group_norm_cases.ts";
 import { gpuTest } from "./gpu_test.ts";
 import { Placed, placements } from "./placement.ts";
 import { runLaunches } from "./run_launch.ts";

@@ -17,11 +17,11 @@ import {
   type SamplerRowOptions,
   samplerRows,
 } from "../../src/webgpu/sampler_rows.ts";
+import { VARIANTS } from "../../src/webgpu/kernels/layout.ts";
 import { process, real } from "../support/arbitraries.ts";
 import { Bound } from "../support/bound.ts";
 import { seeds } from "../support/layers.ts";
 import { forAllAsync } from "../support/property.ts";
-import { VARIANTS } from "./group_norm_cases.ts";
 import { gpuTest } from "./gpu_test.ts";
 import { Placed, placements } from "./placement.ts";
 import { runLaunches } from "./run_launch.ts";

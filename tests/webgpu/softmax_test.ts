@@ -3,13 +3,12 @@
  */
 import fc from "fast-check";
 import { gamma, U32 } from "../../src/math/float32.ts";
-import { viewsWidth } from "../../src/webgpu/kernels/layout.ts";
+import { VARIANTS, viewsWidth } from "../../src/webgpu/kernels/layout.ts";
 import { rowDepth, softmax, softmaxBackward } from "../../src/webgpu/kernels/softmax.ts";
 import { real } from "../support/arbitraries.ts";
 import { Bound } from "../support/bound.ts";
 import { seeds } from "../support/layers.ts";
 import { forAllAsync } from "../support/property.ts";
-import { VARIANTS } from "./group_norm_cases.ts";
 import { gpuTest } from "./gpu_test.ts";
 import { Placed, placements } from "./placement.ts";
 import { runLaunches } from "./run_launch.ts";

@@ -14,6 +14,9 @@ import { type Access, floatWord, type Launch, type View, type Workgroups } from 
  */
 export type Variant = "naive" | "lanes" | "workgroup";
 
+/** Every variant. */
+export const VARIANTS: readonly Variant[] = ["naive", "lanes", "workgroup"];
+
 /** Elements per load: a vec4 or one float. */
 export type Width = 1 | 4;
 
