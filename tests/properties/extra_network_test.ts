@@ -2,9 +2,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { ArgumentError } from "../../src/math/errors.ts";
+import { referenceBound } from "../../src/math/float32.ts";
 import { tensor } from "../../src/math/tensor.ts";
-import { attention } from "../../src/reference/nn/mod.ts";
+import { attention, conv2d, conv2dBackward } from "../../src/reference/nn/mod.ts";
 import { unet } from "../../src/reference/unet.ts";
+import { tensorOf } from "../support/arbitraries.ts";
+import { Bound } from "../support/bound.ts";
 import { forAll } from "../support/property.ts";
 import { smallUnets } from "../support/small_unets.ts";
 
@@ -54,4 +57,42 @@ Deno.test("unet takes images whose sides its levels can halve, and refuses all o
       );
     }
   });
+});
+
+Deno.test("conv2d and its gradients sum over every tap of kernels of up to 13", () => {
+  const bound = new Bound("½ulp + n·2^−53·Σ|terms|");
+  const drawn = fc.record({
+    kW: fc.integer({ min: 1, max: 13 }),
+    outW: fc.integer({ min: 1, max: 5 }),
+    stride: fc.integer({ min: 1, max: 3 }),
+  }).chain((sizes) => {
+    const W = (sizes.outW - 1) * sizes.stride + sizes.kW;
+    const row = (length: number) => tensorOf([1, 1, 1, length]);
+    return fc.tuple(fc.constant(sizes), row(W), row(sizes.kW), row(sizes.outW));
+  });
+  forAll(drawn, 100, ([{ kW, outW, stride }, x, weight, dY]) => {
+    // Every product w_b·x_m·dY_j with m = stride·j + b, and what each result sums of it.
+    const [y, dX, dWeight] = [outW, x.data.length, kW].map((length) =>
+      Array.from({ length }, () => [] as number[])
+    );
+    for (let j = 0; j < outW; j++) {
+      for (let b = 0; b < kW; b++) {
+        const m = stride * j + b;
+        y[j].push(weight.data[b] * x.data[m]);
+        dX[m].push(weight.data[b] * dY.data[j]);
+        dWeight[b].push(dY.data[j] * x.data[m]);
+      }
+    }
+    const check = (found: Float32Array, terms: number[][], what: string) => {
+      const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
+      const expected = terms.map(sum), magnitude = terms.map((t) => sum(t.map(Math.abs)));
+      const limit = (i: number) => referenceBound(expected[i], 2 * terms[i].length, magnitude[i]);
+      bound.checkAll(found, expected, limit, what);
+    };
+    const gradients = conv2dBackward(dY, x, weight, { stride });
+    check(conv2d(x, weight, null, { stride }).data, y, "y");
+    check(gradients.dX.data, dX, "dX");
+    check(gradients.dWeight.data, dWeight, "dWeight");
+  });
+  bound.settle("conv2d with wide kernels");
 });
