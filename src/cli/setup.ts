@@ -1,5 +1,6 @@
 /**
- * `setup`: makes sure that WebGPU finds an adapter, or says how to get one.
+ * `setup`: makes sure that WebGPU finds an adapter, or says how to get one; where the environment has
+ * DDPM_REQUIRE_BROWSER=1, as in CI, the same for a browser.
  *
  * @module
  */
@@ -13,10 +14,44 @@ const SETUP = {
   examples: [["deno task setup", "Does nothing where there is an adapter"]],
 } as const satisfies CommandSpec<Record<string, Flag>>;
 
-const PACKAGES = ["mesa-vulkan-drivers", "libvulkan1"];
-/** Debian releases whose backports hold a newer Mesa than the release itself. */
-const WITH_BACKPORTS = ["bookworm"];
-const SOURCES = "/etc/apt/sources.list.d/ddpm-backports.list";
+/** What setup needs to know of the machine. */
+export interface Machine {
+  /** The file that names the operating system. */
+  readonly osRelease: string;
+  /** The folder of apt's lists of sources. */
+  readonly aptSources: string;
+  /** The user, 0 for root; null where users have no numbers. */
+  readonly uid: number | null;
+}
+
+/** Something that must be on the machine. */
+interface Need {
+  readonly name: string;
+  /** What a look at the machine finds, or "". */
+  readonly find: () => Promise<string>;
+  /** Packages of Debian and Ubuntu that bring it. */
+  readonly packages: readonly string[];
+  /** Debian releases whose backports hold a newer version that is worth having. */
+  readonly backports: readonly string[];
+  /** What to do on other systems. */
+  readonly elsewhere: string;
+}
+
+const ADAPTER: Need = {
+  name: "WebGPU adapter",
+  find: findAdapter,
+  packages: ["mesa-vulkan-drivers", "libvulkan1"],
+  backports: ["bookworm"],
+  elsewhere: "Install your GPU's Vulkan driver, or Mesa's software one (lavapipe).",
+};
+
+const BROWSER: Need = {
+  name: "browser",
+  find: findBrowser,
+  packages: ["chromium"],
+  backports: [],
+  elsewhere: "Install Chromium.",
+};
 
 /**
  * What a fresh process finds: a new one, because an adapter that was just installed is invisible to
@@ -28,28 +63,49 @@ async function findAdapter(): Promise<string> {
     "console.log(a ? a.info.description || a.info.vendor : '');";
   const env = Deno.build.os === "linux" ? { DENO_WEBGPU_BACKEND: "vulkan" } : undefined;
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--no-lock", code],
+    args: ["eval", "--no-config", code],
     env,
     stderr: "null",
   }).output();
   return new TextDecoder().decode(stdout).trim();
 }
 
-/** The fields of /etc/os-release, or none where there is no such file. */
-async function osRelease(): Promise<Map<string, string>> {
+/** Names of the browsers that the tests can drive. */
+const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
+
+/** The first browser that runs, by its name in PATH; "" if there is none. */
+export async function findBrowser(): Promise<string> {
+  for (const name of BROWSERS) {
+    try {
+      const { success } = await new Deno.Command(name, {
+        args: ["--version"],
+        stdout: "null",
+        stderr: "null",
+      }).output();
+      if (success) return name;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return "";
+}
+
+/** The fields of an os-release file, or none where there is no such file. */
+async function fieldsOf(osRelease: string): Promise<Map<string, string>> {
   try {
-    const text = await Deno.readTextFile("/etc/os-release");
+    const text = await Deno.readTextFile(osRelease);
     return new Map(
       [...text.matchAll(/^(\w+)="?([^"\n]*)"?$/gm)].map(([, key, value]) => [key, value]),
     );
-  } catch {
-    return new Map();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return new Map();
+    throw error;
   }
 }
 
-async function aptGet(...args: string[]): Promise<boolean> {
+async function aptGet(...args: readonly string[]): Promise<boolean> {
   const { success } = await new Deno.Command("apt-get", {
-    args,
+    args: [...args],
     env: { DEBIAN_FRONTEND: "noninteractive" },
     stdout: "null",
     stderr: "inherit",
@@ -57,56 +113,61 @@ async function aptGet(...args: string[]): Promise<boolean> {
   return success;
 }
 
-/** Installs Mesa's software Vulkan driver, from backports where that is newer. */
-async function install(codename: string): Promise<boolean> {
-  const backports = WITH_BACKPORTS.includes(codename);
-  if (backports) {
-    await Deno.writeTextFile(
-      SOURCES,
-      `deb http://deb.debian.org/debian ${codename}-backports main\n`,
-    );
+/** Installs packages: from the backports of a release, if it is given and they can be had from there. */
+async function install(
+  packages: readonly string[],
+  backportsOf: string | null,
+  aptSources: string,
+): Promise<boolean> {
+  const update = ["update", "-q"], add = ["install", "-q", "-y", "--no-install-recommends"];
+  if (backportsOf !== null) {
+    const list = `${aptSources}/ddpm-backports.list`, suite = `${backportsOf}-backports`;
+    await Deno.writeTextFile(list, `deb http://deb.debian.org/debian ${suite} main\n`);
+    if (await aptGet(...update) && await aptGet(...add, "-t", suite, ...packages)) return true;
+    await Deno.remove(list);
   }
-  if (!await aptGet("update", "-q")) return false;
-  const from = backports ? ["-t", `${codename}-backports`] : [];
-  const arguments_ = ["install", "-q", "-y", "--no-install-recommends"];
-  return await aptGet(...arguments_, ...from, ...PACKAGES) ||
-    await aptGet(...arguments_, ...PACKAGES);
+  return await aptGet(...update) && await aptGet(...add, ...packages);
+}
+
+/** Says what there is of a need; if it is missing, installs it or says how to. */
+async function provide(need: Need, machine: Machine): Promise<void> {
+  const { name, packages } = need;
+  const found = await need.find();
+  if (found !== "") return say(`${name}: ${found}`);
+  const release = await fieldsOf(machine.osRelease);
+  const id = release.get("ID") ?? "", codename = release.get("VERSION_CODENAME") ?? "";
+  if (!["debian", "ubuntu"].includes(id)) return note(`No ${name} found. ${need.elsewhere}`);
+  if (machine.uid !== 0) {
+    return note(`No ${name} found. To get one: sudo apt-get install ${packages.join(" ")}`);
+  }
+  note(`No ${name} found: installing ${packages.join(" and ")}`);
+  const backportsOf = id === "debian" && need.backports.includes(codename) ? codename : null;
+  if (!await install(packages, backportsOf, machine.aptSources)) {
+    throw new FailureError(`Expected apt-get to install ${packages.join(" and ")} but it failed`);
+  }
+  const now = await need.find();
+  if (now === "") {
+    throw new FailureError(`Expected a ${name} after installing ${packages[0]} but found none`);
+  }
+  say(`${name}: ${now}`);
 }
 
 /** Runs `setup` with its arguments; returns the exit code. */
-export async function setup(args: readonly string[]): Promise<number> {
+export async function setup(
+  args: readonly string[],
+  machine: Machine = {
+    osRelease: "/etc/os-release",
+    aptSources: "/etc/apt/sources.list.d",
+    uid: Deno.uid(),
+  },
+): Promise<number> {
   const { help } = parseFlags(SETUP, args);
   if (help) {
     say(helpText(SETUP));
     return EXIT.success;
   }
-  const found = await findAdapter();
-  if (found !== "") {
-    say(`WebGPU adapter: ${found}`);
-    return EXIT.success;
-  }
-  const release = await osRelease();
-  const debian = ["debian", "ubuntu"].includes(release.get("ID") ?? "");
-  const command = `apt-get install ${PACKAGES.join(" ")}`;
-  if (!debian || Deno.uid() !== 0) {
-    note(
-      debian
-        ? `No WebGPU adapter found. To get a software one: sudo ${command}`
-        : "No WebGPU adapter found. Install your GPU's Vulkan driver, or Mesa's software one (lavapipe).",
-    );
-    return EXIT.success;
-  }
-  note(
-    `No WebGPU adapter found: installing Mesa's software Vulkan driver (${PACKAGES.join(", ")})`,
-  );
-  if (!await install(release.get("VERSION_CODENAME") ?? "")) {
-    throw new FailureError(`Expected apt-get to install ${PACKAGES.join(" and ")} but it failed`);
-  }
-  const now = await findAdapter();
-  if (now === "") {
-    throw new FailureError("Expected an adapter after installing Mesa but found none");
-  }
-  say(`WebGPU adapter: ${now}`);
+  await provide(ADAPTER, machine);
+  if (Deno.env.get("DDPM_REQUIRE_BROWSER") === "1") await provide(BROWSER, machine);
   return EXIT.success;
 }
 

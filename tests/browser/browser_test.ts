@@ -3,6 +3,7 @@
  * Chromium it fails where DDPM_REQUIRE_BROWSER is 1, as in CI, and is otherwise reported as ignored.
  */
 import { assertEquals, assertMatch } from "@std/assert";
+import { findBrowser } from "../../src/cli/setup.ts";
 import { selectTimesteps } from "../../src/reference/respacing.ts";
 import { createSchedule } from "../../src/reference/schedule.ts";
 import { DDPM_SCHEDULE } from "../../src/spec/schedule_config.ts";
@@ -14,7 +15,7 @@ import { normals } from "../support/layers.ts";
 import { expectedSample } from "../support/sampling_bounds.ts";
 import { checkResults, expectedResults, FORMULA, scalar } from "../support/webgpu_bounds.ts";
 import { bundle } from "./bundle.ts";
-import { findChromium, postedBy } from "./chromium.ts";
+import { postedBy } from "./chromium.ts";
 import { type Answer, packed, packedAll, unpacked, unpackedAll, type Work } from "./exchange.ts";
 
 const ENTRY = "src/webgpu/mod.ts";
@@ -74,14 +75,14 @@ const timesteps = [3, 650];
 /** The software adapters' variant, and the one that real GPUs get. */
 const VARIANTS: readonly Variant[] = ["lanes", "workgroup"];
 
-const chromium = await findChromium();
+const chromium = await findBrowser();
 const required = Deno.env.get("DDPM_REQUIRE_BROWSER") === "1";
 
 Deno.test({
   name: "in headless Chromium, a sampling loop and a training step are the reference's",
-  ignore: chromium === null && !required,
+  ignore: chromium === "" && !required,
   fn: async () => {
-    if (chromium === null) {
+    if (chromium === "") {
       throw new Error("Expected Chromium but found none: DDPM_REQUIRE_BROWSER=1 deno task setup");
     }
     const work: Work = {
@@ -108,13 +109,11 @@ Deno.test({
     assertMatch(answer.adapter, /swiftshader/i);
 
     const ofSamples = new Bound(FORMULA);
-    for (const other of VARIANTS) {
-      const variants = { ...defaultVariants("software"), other };
-      const expected = await expectedSample(
-        { config: CONFIG, parameters, schedule, xT: x },
-        variants,
-      );
-      checkResults(ofSamples, new Map([["x0", unpacked(answer.samples[other])]]), expected);
+    // Variants of other kernels than the convolutions' differ in the order of their sums alone.
+    const software = defaultVariants("software");
+    const sample = await expectedSample({ config: CONFIG, parameters, schedule, xT: x }, software);
+    for (const variant of VARIANTS) {
+      checkResults(ofSamples, new Map([["x0", unpacked(answer.samples[variant])]]), sample);
     }
     ofSamples.settle("samples in a browser");
 

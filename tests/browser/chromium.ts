@@ -4,8 +4,6 @@
  * @module
  */
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome"];
-
 const FLAGS = [
   "--headless=new",
   // Containers run as root and have no namespaces to make a sandbox of; the page is our own.
@@ -22,23 +20,6 @@ const TYPES: Readonly<Record<string, string>> = {
   js: "text/javascript",
   json: "application/json",
 };
-
-/** The name by which Chromium is found, or null. */
-export async function findChromium(): Promise<string | null> {
-  for (const name of NAMES) {
-    try {
-      const { success } = await new Deno.Command(name, {
-        args: ["--version"],
-        stdout: "null",
-        stderr: "null",
-      }).output();
-      if (success) return name;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  return null;
-}
 
 /**
  * Serves files by path from this machine, opens one of them and waits for what it posts.
