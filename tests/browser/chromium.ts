@@ -8,6 +8,8 @@ const FLAGS = [
   "--headless=new",
   // Containers run as root and have no namespaces to make a sandbox of; the page is our own.
   "--no-sandbox",
+  // Containers have little shared memory.
+  "--disable-dev-shm-usage",
   // SwiftShader on every machine: without it WebGPU stays off where Chromium trusts no driver.
   ...["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
   // Nothing but the page.
