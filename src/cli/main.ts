@@ -15,6 +15,14 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<C
     summary: "draw images from a trained model into a PNG grid",
     load: async () => (await import("./sample.ts")).sample,
   },
+  info: {
+    summary: "say what the WebGPU adapter is, or list the plan of a network",
+    load: async () => (await import("./info.ts")).info,
+  },
+  tune: {
+    summary: "measure which kernels the adapter is fastest with and write a variant table",
+    load: async () => (await import("./tune.ts")).tune,
+  },
   oracle: {
     summary: "answer requests on standard input from the reference, for checking other programs",
     load: async () => (await import("./oracle.ts")).oracle,

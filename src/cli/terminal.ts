@@ -5,6 +5,7 @@
  */
 import { ArgumentError } from "../math/errors.ts";
 import { FormatError } from "../spec/format_error.ts";
+import { WebGpuError } from "../webgpu/errors.ts";
 
 /** A command line that cannot be carried out as it is written; ends the program with code 2. */
 export class UsageError extends Error {
@@ -103,6 +104,7 @@ function oneLine(error: unknown): string {
     FailureError,
     ArgumentError,
     FormatError,
+    WebGpuError,
     ...Object.values(Deno.errors),
   ];
   const expected = kinds.some((kind) => error instanceof kind);

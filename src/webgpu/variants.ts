@@ -44,9 +44,7 @@ export function convKey({ kernel, stride, C, O, H, W }: ConvLayer): string {
 
 /** Algorithms that can compute a layer at all. */
 export function convCandidates({ kernel, stride }: ConvLayer): readonly ConvAlgorithm[] {
-  return kernel === 3 && stride === 1
-    ? ["winograd4", "winograd2", "im2col"]
-    : ["im2col"];
+  return kernel === 3 && stride === 1 ? ["winograd4", "winograd2", "im2col"] : ["im2col"];
 }
 
 /** The algorithm for a layer: the table's, or by rule. */
@@ -59,6 +57,28 @@ export function convAlgorithm(variants: Variants, layer: ConvLayer): ConvAlgorit
   // columns that share a weight.
   return H * W >= 256 ? "winograd4" : "winograd2";
 }
+
+/** A product's variant in words, for tables. */
+export function gemmName(gemm: GemmVariant): string {
+  if (gemm.kind === "naive") return "naive";
+  return `register ${gemm.tiles.map(({ V, T }) => `${V}x${T}`).join(" ")}`;
+}
+
+/** Variants of products that are worth measuring on an adapter. */
+export function gemmCandidates(adapterClass: AdapterClass): readonly GemmVariant[] {
+  const small = [{ V: 8, T: 4 }, { V: 4, T: 4 }];
+  const registers: readonly GemmVariant[] = [
+    REGISTER,
+    { kind: "register", tiles: [{ V: 8, T: 16 }, ...small] },
+    { kind: "register", tiles: [{ V: 8, T: 8 }, ...small] },
+    { kind: "register", tiles: [{ V: 4, T: 4 }] },
+  ];
+  // One product per invocation is hopeless where invocations share a vector unit, but not everywhere.
+  return adapterClass === "software" ? registers : [...registers, { kind: "naive" }];
+}
+
+/** Variants of everything else that are worth measuring on an adapter. */
+export const OTHER_CANDIDATES: readonly Variant[] = ["lanes", "workgroup"];
 
 /** The default table of an adapter class. */
 export function defaultVariants(adapterClass: AdapterClass): Variants {

@@ -1,0 +1,124 @@
+/**
+ * Variant tables as JSON, for files and checkpoints.
+ *
+ * @module
+ */
+import { checkInteger, unexpected } from "../math/errors.ts";
+import type { AdapterClass } from "./device.ts";
+import type { GemmVariant } from "./kernels/gemm.ts";
+import type { RegisterTile } from "./kernels/gemm_register.ts";
+import type { Variant } from "./kernels/layout.ts";
+import {
+  type ConvAlgorithm,
+  convCandidates,
+  convKey,
+  type ConvLayer,
+  type Variants,
+} from "./variants.ts";
+
+/** A table with the adapter that it was measured on. */
+export interface VariantTable {
+  /** The adapter's description. */
+  readonly adapter: string;
+  /** Its class, for which the table is meant. */
+  readonly adapterClass: AdapterClass;
+  /** Which kernel computes what. */
+  readonly variants: Variants;
+}
+
+const FORMAT = "ddpm-variants/1";
+const FIELDS = ["format", "adapter", "adapterClass", "gemm", "other", "convolutions"];
+const CLASSES: readonly AdapterClass[] = ["software", "integrated", "discrete"];
+const OTHERS: readonly Variant[] = ["naive", "lanes", "workgroup"];
+const KEY = /^conv(\d+)x\1\/(\d+) (\d+)->(\d+) @(\d+)x(\d+)$/;
+/** Largest tile side: beyond it a shader would not compile within minutes. */
+const MAX_TILE = 64;
+
+/** The layer of a key as {@linkcode convKey} writes it. @throws {ArgumentError} if it is none. */
+export function parseConvKey(key: string): ConvLayer {
+  const match = KEY.exec(key);
+  if (match !== null) {
+    const [kernel, stride, C, O, H, W] = match.slice(1).map(Number);
+    const layer = { kernel, stride, C, O, H, W };
+    // Zeros, and numbers with zeros in front, are in no key.
+    if (convKey(layer) === key && Math.min(kernel, stride, C, O, H, W) > 0) return layer;
+  }
+  return unexpected("a convolution like conv3x3/1 128->128 @32x32", key);
+}
+
+/** A table as the object that its JSON holds. */
+export function variantTableToJson(table: VariantTable): Record<string, unknown> {
+  const { adapter, adapterClass, variants: { gemm, other, convolutions } } = table;
+  return { format: FORMAT, adapter, adapterClass, gemm, other, convolutions };
+}
+
+/**
+ * Reads a table.
+ *
+ * @param json as `JSON.parse` returns it.
+ * @throws {ArgumentError} naming the first field that is unknown or whose value cannot be.
+ */
+export function variantTableFromJson(json: unknown): VariantTable {
+  const source = record("a variant table", json);
+  if (source.format !== FORMAT) unexpected(`format "${FORMAT}" of a variant table`, source.format);
+  checkFields("a variant table", source, FIELDS);
+  const { adapter, adapterClass, gemm, other, convolutions } = source;
+  return {
+    adapter: typeof adapter === "string" ? adapter : unexpected("text for adapter", adapter),
+    adapterClass: oneOf("adapterClass", CLASSES, adapterClass),
+    variants: {
+      gemm: readGemm(gemm),
+      other: oneOf("other", OTHERS, other),
+      convolutions: readConvolutions(convolutions),
+    },
+  };
+}
+
+function readGemm(json: unknown): GemmVariant {
+  const gemm = record("gemm", json);
+  const kind = oneOf("gemm.kind", ["naive", "register"], gemm.kind);
+  if (kind === "naive") {
+    checkFields("gemm", gemm, ["kind"]);
+    return { kind };
+  }
+  checkFields("gemm", gemm, ["kind", "tiles"]);
+  const { tiles } = gemm;
+  if (!Array.isArray(tiles) || tiles.length === 0) unexpected("tiles for gemm", tiles);
+  return { kind, tiles: (tiles as readonly unknown[]).map(readTile) };
+}
+
+function readTile(json: unknown): RegisterTile {
+  const tile = record("every tile of gemm", json);
+  checkFields("a tile of gemm", tile, ["V", "T"]);
+  const V = checkInteger("V of a tile", tile.V, 4, MAX_TILE);
+  if (V % 4 !== 0) unexpected("V of a tile to be a multiple of 4", V);
+  return { V, T: checkInteger("T of a tile", tile.T, 1, MAX_TILE) };
+}
+
+function readConvolutions(json: unknown): Record<string, ConvAlgorithm> {
+  const entries = Object.entries(record("convolutions", json));
+  return Object.fromEntries(
+    entries.map(([key, value]) => [key, oneOf(key, convCandidates(parseConvKey(key)), value)]),
+  );
+}
+
+function record(what: string, json: unknown): Readonly<Record<string, unknown>> {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    unexpected(`an object for ${what}`, json);
+  }
+  return json as Readonly<Record<string, unknown>>;
+}
+
+function checkFields(
+  what: string,
+  source: Readonly<Record<string, unknown>>,
+  known: readonly string[],
+): void {
+  const stranger = Object.keys(source).find((key) => !known.includes(key));
+  if (stranger !== undefined) unexpected(`a field of ${what}`, stranger);
+}
+
+function oneOf<T extends string>(what: string, values: readonly T[], value: unknown): T {
+  return values.find((v) => v === value) ??
+    unexpected(`${values.join(" or ")} for ${what}`, value);
+}
