@@ -10,6 +10,7 @@ import {
   type GemmVariant,
   type Placed,
   REGISTER,
+  WORKGROUP,
 } from "../../src/webgpu/kernels/gemm.ts";
 import { Bound } from "../support/bound.ts";
 import { gpuTest } from "./gpu_test.ts";
@@ -187,15 +188,19 @@ async function product(variant: GemmVariant, d: Drawn, bounds?: Bound): Promise<
 
 const SMALL: GemmVariant = { kind: "register", tiles: [{ V: 4, T: 4 }] };
 const SINGLE_COLUMN: GemmVariant = { kind: "register", tiles: [{ V: 8, T: 1 }] };
+const WORKGROUP_4: GemmVariant = { kind: "workgroup", tiles: [{ R: 4, S: 4 }] };
 const LARGE: GemmVariant = { kind: "register", tiles: [{ V: 16, T: 16 }] };
 
 for (
   const [name, variant, max, numRuns] of [
     ["naive", { kind: "naive" }, 40, 12],
-    ["register 4x4", SMALL, 70, 30],
+    ["register 4x4", SMALL, 70, 24],
     ["register 8x1", SINGLE_COLUMN, 70, 6],
     ["register 16x16", LARGE, 150, 3],
     ["register, tile by size", REGISTER, 70, 6],
+    ["workgroup 4x4", WORKGROUP_4, 150, 8],
+    ["workgroup 8x4", { kind: "workgroup", tiles: [{ R: 8, S: 4 }] }, 150, 2],
+    ["workgroup, tile by size", WORKGROUP, 40, 4],
   ] as const
 ) {
   gpuTest(`gemm ${name} is the sum of products, over layouts, batches and epilogues`, async () => {
@@ -215,6 +220,7 @@ gpuTest("gemm gives the same bits from every variant, tile and orientation", asy
       const naive = await product({ kind: "naive" }, plain);
       assertEquals(await product(SMALL, plain), naive);
       assertEquals(await product(SINGLE_COLUMN, plain), naive);
+      assertEquals(await product(WORKGROUP_4, plain), naive);
     }),
     { seed: 21, numRuns: 5, endOnFailure: true },
   );

@@ -6,15 +6,20 @@
  */
 import type { Launch } from "../kernel.ts";
 import { gemmNaive } from "./gemm_naive.ts";
-import { gemmRegister, type RegisterTile } from "./gemm_register.ts";
 import { type GemmProblem, transposed } from "./gemm_problem.ts";
+import { gemmRegister, type RegisterTile } from "./gemm_register.ts";
+import { gemmWorkgroup, type WorkgroupTile } from "./gemm_workgroup.ts";
 
 export type { Factor, GemmProblem, Placed } from "./gemm_problem.ts";
 
-/** How a product is computed. Every variant adds up each element of C in the same order of k. */
+/**
+ * How a product is computed: `naive`, one invocation per element; `register`, for software adapters;
+ * `workgroup`, for GPUs. Every variant adds up each element of C in the same order of k.
+ */
 export type GemmVariant =
   | { readonly kind: "naive" }
-  | { readonly kind: "register"; readonly tiles: readonly RegisterTile[] };
+  | { readonly kind: "register"; readonly tiles: readonly RegisterTile[] }
+  | { readonly kind: "workgroup"; readonly tiles: readonly WorkgroupTile[] };
 
 /** Each tile of the software adapters' variant compiles once; the product's sizes choose among them. */
 export const REGISTER_TILES: readonly RegisterTile[] = [
@@ -26,6 +31,12 @@ export const REGISTER_TILES: readonly RegisterTile[] = [
 /** The default for software adapters. */
 export const REGISTER: GemmVariant = { kind: "register", tiles: REGISTER_TILES };
 
+/** The default for GPUs: large tiles where they are filled, small ones elsewhere. */
+export const WORKGROUP: GemmVariant = {
+  kind: "workgroup",
+  tiles: [{ R: 8, S: 8 }, { R: 4, S: 4 }],
+};
+
 /** Cost of a load inside a loop, and of a loop's turn, in fused multiply-adds of one vector (measured). */
 const LOAD = 13;
 const TURN = 9;
@@ -36,21 +47,44 @@ function registerCost({ V, T }: RegisterTile, M: number, N: number): number {
   return tiles * (V * T + LOAD * (V + T) + TURN);
 }
 
-/**
- * The launch for a product.
- *
- * The register variant lays its lanes along m or n and takes the tile that wastes least; the choice
- * cannot show in the result, because the order of each sum is the same.
- *
- * @throws {ArgumentError} if a size or stride is no u32, or the product needs too many workgroups.
- */
-export function gemm<T>(variant: GemmVariant, problem: GemmProblem<T>): Launch<T> {
-  if (variant.kind === "naive") return gemmNaive(problem);
+function registerLaunch<T>(tiles: readonly RegisterTile[], problem: GemmProblem<T>): Launch<T> {
   const { M, N } = problem;
-  const choices = variant.tiles.flatMap((tile) => [
+  const choices = tiles.flatMap((tile) => [
     { tile, problem, cost: registerCost(tile, M, N) },
     { tile, problem: transposed(problem), cost: registerCost(tile, N, M) },
   ]);
   const best = choices.reduce((x, y) => y.cost < x.cost ? y : x);
   return gemmRegister(best.tile, best.problem);
+}
+
+/** Workgroups that a GPU should be given at least, before tiles grow at the expense of their number. */
+const ENOUGH_WORKGROUPS = 64;
+
+function workgroupLaunch<T>(tiles: readonly WorkgroupTile[], problem: GemmProblem<T>): Launch<T> {
+  const { B1 = 1, B2 = 1, c } = problem;
+  const along = c.m === 1 && c.n !== 1 ? transposed(problem) : problem;
+  const large = tiles.find(({ R, S }) =>
+    B1 * B2 * Math.floor(along.M / (16 * R)) * Math.floor(along.N / (16 * S)) >= ENOUGH_WORKGROUPS
+  );
+  const smallest = tiles.reduce((x, y) => y.R * y.S < x.R * x.S ? y : x);
+  return gemmWorkgroup(large ?? smallest, along);
+}
+
+/**
+ * The launch for a product.
+ *
+ * Sizes choose the tile, and whether rows and columns are exchanged; that cannot show in the result,
+ * because the order of each sum is the same.
+ *
+ * @throws {ArgumentError} if a size or stride is no u32, or the product needs too many workgroups.
+ */
+export function gemm<T>(variant: GemmVariant, problem: GemmProblem<T>): Launch<T> {
+  switch (variant.kind) {
+    case "naive":
+      return gemmNaive(problem);
+    case "register":
+      return registerLaunch(variant.tiles, problem);
+    case "workgroup":
+      return workgroupLaunch(variant.tiles, problem);
+  }
 }

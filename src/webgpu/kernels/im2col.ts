@@ -121,17 +121,27 @@ fn main(
 ) {
   let at = (id.x + id.y * grid.x) * ${WORKGROUP}u + lane;
   if (at >= p.count) { return; }
-  let c = at / (p.H * p.W); let y = at / p.W % p.H + p.top; let x = at % p.W + p.left;
+  let line = at / p.W;
+  let c = line / p.H;
+  let y = line - c * p.H + p.top;
+  let x = at - line * p.W + p.left;
+  // The last position that reads the pixel, with its first tap; every position before it reads the
+  // pixel with a tap that is a stride further.
+  let lastY = y / p.stride;
+  let lastX = x / p.stride;
+  let columns = id.z * p.perSample + c * p.P;
   var sum = 0.0;
-  for (var ky = 0u; ky < p.kernel; ky++) {
-    let oy = (y - ky) / p.stride;
-    if (y < ky || (y - ky) % p.stride != 0u || oy >= p.outH) { continue; }
-    for (var kx = 0u; kx < p.kernel; kx++) {
-      let ox = (x - kx) / p.stride;
-      if (x < kx || (x - kx) % p.stride != 0u || ox >= p.outW) { continue; }
-      let row = (ky * p.kernel + kx) * p.C + c;
-      sum += ${cols}[id.z * p.perSample + row * p.P + oy * p.outW + ox];
+  var oy = lastY;
+  for (var ky = y - lastY * p.stride; ky < p.kernel; ky += p.stride) {
+    var ox = lastX;
+    for (var kx = x - lastX * p.stride; kx < p.kernel; kx += p.stride) {
+      // Before the first position these wrap to numbers beyond any size.
+      if (oy < p.outH && ox < p.outW) {
+        sum += ${cols}[columns + (ky * p.kernel + kx) * p.C * p.P + oy * p.outW + ox];
+      }
+      ox--;
     }
+    oy--;
   }
   let place = p.imageOffset + id.z * p.imageStride + at;
   ${image}[place] = ${accumulate ? `${image}[place] + sum` : "sum"};
