@@ -129,7 +129,7 @@ fn main(
   // pixel with a tap that is a stride further.
   let lastY = y / p.stride;
   let lastX = x / p.stride;
-  let columns = id.z * p.perSample + c * p.P;
+  let plane = id.z * p.perSample + c * p.P;
   var sum = 0.0;
   var oy = lastY;
   for (var ky = y - lastY * p.stride; ky < p.kernel; ky += p.stride) {
@@ -137,7 +137,7 @@ fn main(
     for (var kx = x - lastX * p.stride; kx < p.kernel; kx += p.stride) {
       // Before the first position these wrap to numbers beyond any size.
       if (oy < p.outH && ox < p.outW) {
-        sum += ${cols}[columns + (ky * p.kernel + kx) * p.C * p.P + oy * p.outW + ox];
+        sum += ${cols}[plane + (ky * p.kernel + kx) * p.C * p.P + oy * p.outW + ox];
       }
       ox--;
     }
