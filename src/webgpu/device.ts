@@ -86,6 +86,19 @@ export async function requestGpu(options: DeviceOptions = {}): Promise<Gpu> {
   return { device, adapter: description, adapterClass: classify(description), lost };
 }
 
+/** How long a loss may be told after the calls that it makes fail, in milliseconds. */
+const PATIENCE = 1000;
+
+/** Why the device is gone, once that is known; null if it is still there. */
+export async function reasonOfLoss({ device, lost }: Gpu): Promise<DeviceLostError | null> {
+  if (lost.reason !== null) return lost.reason;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise((resolve) => timer = setTimeout(resolve, PATIENCE));
+  await Promise.race([device.lost, patience]);
+  clearTimeout(timer);
+  return lost.reason;
+}
+
 /**
  * Runs `create` in error scopes and turns what they catch into typed errors.
  *

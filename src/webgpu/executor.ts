@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Gpu, guarded } from "./device.ts";
+import { type Gpu, guarded, reasonOfLoss } from "./device.ts";
 import { LimitError } from "./errors.ts";
 import type { BufferName, Phase, Plan, PlannedLaunch, PlanTensor } from "./plan.ts";
 
@@ -158,7 +158,7 @@ export class Executor {
     try {
       await reader.mapAsync(GPUMapMode.READ);
     } catch (error) {
-      throw this.#gpu.lost.reason ?? error;
+      throw await reasonOfLoss(this.#gpu) ?? error;
     }
     const all = new Float32Array(reader.getMappedRange().slice(0));
     reader.destroy();

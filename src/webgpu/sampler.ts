@@ -4,15 +4,21 @@
  *
  * @module
  */
-import { ArgumentError } from "../math/errors.ts";
-import { type Tensor, tensor } from "../math/tensor.ts";
+import { checkShape, type Tensor, tensor } from "../math/tensor.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
 import type { Parameters } from "../spec/unet_parameters.ts";
 import type { Gpu } from "./device.ts";
 import { Executor } from "./executor.ts";
 import { type NoiseLevel, type SamplerRowOptions, samplerRows } from "./sampler_rows.ts";
 import { timeRows } from "./time_rows.ts";
-import { type Classes, type GpuUNetOptions, uploadParameters, writeClasses } from "./unet.ts";
+import {
+  checkParameters,
+  type Classes,
+  type GpuUNetOptions,
+  uploadParameters,
+  writeClasses,
+  writeImages,
+} from "./unet.ts";
 import { type SamplingPlan, samplingPlan } from "./unet_plan.ts";
 import { defaultVariants } from "./variants.ts";
 
@@ -118,6 +124,7 @@ export class GpuSampler {
     options: GpuSamplerOptions,
   ): Promise<GpuSampler> {
     const { batch, height, width, times, steps, onProgress } = options;
+    if (parameters instanceof Map) checkParameters(config, parameters);
     const variants = options.variants ?? defaultVariants(gpu.adapterClass);
     const rows = samplerRows(times.levels, steps);
     const planned = samplingPlan({
@@ -155,9 +162,7 @@ export class GpuSampler {
     const { inputs: { x }, step, noise } = planned;
     const { timesteps } = this.#options.times;
     const { xT, noiseAt, classes, onStep, signal } = request;
-    const shape = [x.N, x.C, x.H, x.W];
-    checkSize("xT", xT, x.view.tensor.size, shape);
-    executor.write(x.view.tensor, xT.data);
+    writeImages(executor, "xT", x, xT);
     executor.write(step, Uint32Array.of(0));
     writeClasses(executor, this.config, planned, classes);
     const steps = timesteps.length;
@@ -166,7 +171,7 @@ export class GpuSampler {
       // The step that ends at time 0 takes no noise.
       if (noise !== null && k < steps - 1) {
         const z = noiseAt(timesteps[steps - 1 - k]);
-        checkSize("noise", z, noise.size, shape);
+        checkShape("noise", z, xT.shape);
         executor.write(noise, z.data);
       }
       executor.run("step");
@@ -174,7 +179,7 @@ export class GpuSampler {
       onStep?.({ step: k + 1, steps });
     }
     const [data] = await executor.read(x.view.tensor);
-    return tensor(shape, data.slice());
+    return tensor(xT.shape, data.slice());
   }
 
   /** Frees what this sampler allocated. */
@@ -185,10 +190,4 @@ export class GpuSampler {
 
 function takesNoise(steps: SamplerRowOptions): boolean {
   return steps.kind === "ddpm" || steps.eta > 0;
-}
-
-function checkSize(name: string, value: Tensor, size: number, shape: readonly number[]): void {
-  if (value.data.length !== size) {
-    throw new ArgumentError(`Expected ${name} of shape [${shape}] but got [${value.shape}]`);
-  }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ArgumentError } from "../math/errors.ts";
+import { ArgumentError, unexpected } from "../math/errors.ts";
 import { streamOf } from "../math/noise.ts";
 import { type Tensor, tensor } from "../math/tensor.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
@@ -13,7 +13,14 @@ import { Executor } from "./executor.ts";
 import { dropoutKeys } from "./kernels/dropout.ts";
 import { type OptimizerStep, optimizerStepNumbers } from "./kernels/optimizer_step.ts";
 import type { BufferName, PlanTensor } from "./plan.ts";
-import { type Classes, type GpuUNetOptions, uploadParameters, writeConditions } from "./unet.ts";
+import {
+  checkParameters,
+  type Classes,
+  type GpuUNetOptions,
+  uploadParameters,
+  writeConditions,
+  writeImages,
+} from "./unet.ts";
 import { type TrainingPlan, trainingPlan } from "./unet_plan.ts";
 import { defaultVariants } from "./variants.ts";
 import { fromDevice } from "./weights.ts";
@@ -29,6 +36,8 @@ export interface TrainingState {
   /** Average of the weights; a copy of them at the start. */
   readonly ema: Parameters;
 }
+
+const STATE_PARTS = ["parameters", "moment1", "moment2", "ema"] as const;
 
 /** What a trainer is made for. `batch` counts the samples of one part of a batch. */
 export interface GpuTrainerOptions extends GpuUNetOptions {
@@ -98,6 +107,7 @@ export class GpuTrainer {
     state: TrainingState,
     options: GpuTrainerOptions,
   ): Promise<GpuTrainer> {
+    for (const part of STATE_PARTS) checkParameters(config, state[part]);
     const variants = options.variants ?? defaultVariants(gpu.adapterClass);
     const planned = trainingPlan({ ...options, config, variants });
     const executor = await Executor.create(gpu, planned.plan, {}, options.onProgress);
@@ -108,7 +118,7 @@ export class GpuTrainer {
 
   /** Replaces weights, moments and average. */
   upload(state: TrainingState): void {
-    for (const part of ["parameters", "moment1", "moment2", "ema"] as const) {
+    for (const part of STATE_PARTS) {
       uploadParameters(this.executor, this.config, this.#places(part), state[part]);
     }
   }
@@ -145,7 +155,10 @@ export class GpuTrainer {
    * @throws {ArgumentError} if an input does not fit.
    * @throws {DeviceLostError}
    */
-  step(parts: readonly TrainingBatch[], optimizer: OptimizerStep): Promise<TrainingStepResult> {
+  async step(
+    parts: readonly TrainingBatch[],
+    optimizer: OptimizerStep,
+  ): Promise<TrainingStepResult> {
     if (parts.length !== this.#accumulation) {
       throw new ArgumentError(
         `Expected ${this.#accumulation} parts of a batch but got ${parts.length}`,
@@ -159,9 +172,8 @@ export class GpuTrainer {
       const last = i === parts.length - 1;
       executor.run(...first ? ["clear"] as const : [], "step", ...last ? ["update"] as const : []);
     });
-    return executor.read(planned.loss, planned.losses, planned.norm).then((
-      [loss, losses, norm],
-    ) => ({ loss: loss[0], losses: losses.slice(), gradientNorm: norm[0] }));
+    const [loss, losses, norm] = await executor.read(planned.loss, planned.losses, planned.norm);
+    return { loss: loss[0], losses: losses.slice(), gradientNorm: norm[0] };
   }
 
   /** Frees what this trainer allocated. */
@@ -172,20 +184,9 @@ export class GpuTrainer {
   #write({ xt, target, timesteps, classes, weights, dropout }: TrainingBatch): void {
     const { executor, planned, config } = this;
     const { N } = planned.inputs.x;
-    for (
-      const [name, place, value] of [
-        ["xt", planned.inputs.x, xt],
-        ["target", planned.target, target],
-      ] as const
-    ) {
-      if (value.data.length !== place.view.tensor.size) {
-        const { C, H, W } = place;
-        throw new ArgumentError(
-          `Expected ${name} of shape [${[N, C, H, W]}] but got [${value.shape}]`,
-        );
-      }
-      executor.write(place.view.tensor, value.data);
-    }
+    writeImages(executor, "xt", planned.inputs.x, xt);
+    writeImages(executor, "target", planned.target, target);
+    if (weights !== undefined && weights.length !== N) unexpected(`${N} weights`, weights);
     executor.write(planned.weights, Float32Array.from(weights ?? new Array(N).fill(1)));
     writeConditions(executor, config, planned, timesteps, classes);
     const keys = planned.inputs.dropoutKeys;
@@ -193,6 +194,7 @@ export class GpuTrainer {
     if (dropout === undefined) {
       throw new ArgumentError("Expected a dropout seed and example numbers");
     }
+    if (dropout.items.length !== N) unexpected(`${N} example numbers`, dropout.items);
     keys.forEach((place, block) => {
       const streams = dropout.items.map((item) => streamOf("dropout", item, block));
       executor.write(place, dropoutKeys(dropout.seed, streams));

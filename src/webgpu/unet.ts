@@ -3,13 +3,15 @@
  *
  * @module
  */
-import { ArgumentError, show } from "../math/errors.ts";
-import { type Tensor, tensor } from "../math/tensor.ts";
+import { ArgumentError, show, unexpected } from "../math/errors.ts";
+import { checkShape, type Tensor, tensor } from "../math/tensor.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
 import { timeEmbeddingSize } from "../spec/unet_modules.ts";
 import { type Parameters, unetParameters } from "../spec/unet_parameters.ts";
 import type { Gpu } from "./device.ts";
 import { type CompileProgress, Executor, type SharedBuffers } from "./executor.ts";
+import type { Activation } from "./network.ts";
+import type { PlanTensor } from "./plan.ts";
 import { timeRows } from "./time_rows.ts";
 import { type UNetPlan, unetPlan } from "./unet_plan.ts";
 import { defaultVariants, type Variants } from "./variants.ts";
@@ -64,6 +66,7 @@ export class GpuUNet {
     options: GpuUNetOptions,
   ): Promise<GpuUNet> {
     const { batch, height, width, onProgress } = options;
+    if (parameters instanceof Map) checkParameters(config, parameters);
     const variants = options.variants ?? defaultVariants(gpu.adapterClass);
     const planned = unetPlan({ config, batch, height, width, variants });
     const shared: SharedBuffers = parameters instanceof Map
@@ -93,7 +96,7 @@ export class GpuUNet {
    */
   async predict(x: Tensor, timesteps: readonly number[], classes?: Classes): Promise<Tensor> {
     const { inputs, output } = this.planned;
-    this.executor.write(inputs.x.view.tensor, x.data);
+    writeImages(this.executor, "x", inputs.x, x);
     writeConditions(this.executor, this.config, this.planned, timesteps, classes);
     this.executor.run("step");
     const [data] = await this.executor.read(output.view.tensor);
@@ -106,6 +109,15 @@ export class GpuUNet {
   }
 }
 
+/** Checks that every parameter is there. @throws {ArgumentError} if one is missing or has another shape. */
+export function checkParameters(config: UNetConfig, parameters: Parameters): void {
+  for (const { name, shape } of unetParameters(config)) {
+    const value = parameters.get(name);
+    if (value === undefined) throw new ArgumentError(`Expected a parameter ${name} but got none`);
+    checkShape(name, value, shape);
+  }
+}
+
 /** Uploads parameters by name. @throws {ArgumentError} if one is missing or has another shape. */
 export function uploadParameters(
   executor: Executor,
@@ -113,19 +125,22 @@ export function uploadParameters(
   tensors: UNetPlan["parameters"],
   parameters: Parameters,
 ): void {
+  checkParameters(config, parameters);
   for (const spec of unetParameters(config)) {
-    const value = parameters.get(spec.name);
-    const place = tensors.get(spec.name);
-    if (value === undefined || place === undefined) {
-      throw new ArgumentError(`Expected a parameter ${spec.name} but got none`);
-    }
-    if (value.data.length !== place.size) {
-      throw new ArgumentError(
-        `Expected ${spec.name} of shape [${spec.shape}] but got [${value.shape}]`,
-      );
-    }
-    executor.write(place, toDevice(spec, value));
+    const place = tensors.get(spec.name) as PlanTensor;
+    executor.write(place, toDevice(spec, parameters.get(spec.name) as Tensor));
   }
+}
+
+/** Uploads an image or what has its shape. @throws {ArgumentError} if the shape is another. */
+export function writeImages(
+  executor: Executor,
+  name: string,
+  { view, N, C, H, W }: Activation,
+  value: Tensor,
+): void {
+  checkShape(name, value, [N, C, H, W]);
+  executor.write(view.tensor, value.data);
 }
 
 /** Uploads times and classes. @throws {ArgumentError} if there are not as many as samples. */
@@ -167,13 +182,13 @@ function classData(
     throw new ArgumentError("Expected class labels for this config but got none");
   }
   if ("shape" in classes) {
-    if (classes.data.length !== N * timeEmbeddingSize(config)) {
-      throw new ArgumentError(
-        `Expected class vectors [${N}, ${timeEmbeddingSize(config)}] but got [${classes.shape}]`,
-      );
+    if (config.classEmbedType !== "identity") {
+      unexpected("one class label per sample", classes.shape);
     }
+    checkShape("class vectors", classes, [N, timeEmbeddingSize(config)]);
     return classes.data;
   }
+  if (config.classEmbedType === "identity") unexpected("class vectors as a tensor", classes);
   if (classes.length !== N) {
     throw new ArgumentError(`Expected ${N} class labels but got ${show(classes)}`);
   }
