@@ -4,7 +4,12 @@ import fc from "fast-check";
 import { ArgumentError } from "../../src/math/errors.ts";
 import { referenceBound } from "../../src/math/float32.ts";
 import { tensor } from "../../src/math/tensor.ts";
-import { attention, conv2d, conv2dBackward } from "../../src/reference/nn/mod.ts";
+import {
+  attention,
+  averagePoolBackward,
+  conv2d,
+  conv2dBackward,
+} from "../../src/reference/nn/mod.ts";
 import { unet } from "../../src/reference/unet.ts";
 import { tensorOf } from "../support/arbitraries.ts";
 import { Bound } from "../support/bound.ts";
@@ -59,29 +64,36 @@ Deno.test("unet takes images whose sides its levels can halve, and refuses all o
   });
 });
 
-Deno.test("conv2d and its gradients sum over every tap of kernels of up to 13", () => {
+Deno.test("conv2d and its gradients sum over every tap of kernels of up to 13, and every sample", () => {
   const bound = new Bound("½ulp + n·2^−53·Σ|terms|");
   const drawn = fc.record({
+    N: fc.integer({ min: 1, max: 6 }),
+    O: fc.integer({ min: 1, max: 2 }),
     kW: fc.integer({ min: 1, max: 13 }),
     outW: fc.integer({ min: 1, max: 5 }),
     stride: fc.integer({ min: 1, max: 3 }),
-  }).chain((sizes) => {
-    const W = (sizes.outW - 1) * sizes.stride + sizes.kW;
-    const row = (length: number) => tensorOf([1, 1, 1, length]);
-    return fc.tuple(fc.constant(sizes), row(W), row(sizes.kW), row(sizes.outW));
-  });
-  forAll(drawn, 100, ([{ kW, outW, stride }, x, weight, dY]) => {
-    // Every product w_b·x_m·dY_j with m = stride·j + b, and what each result sums of it.
-    const [y, dX, dWeight] = [outW, x.data.length, kW].map((length) =>
-      Array.from({ length }, () => [] as number[])
+  }).chain(({ N, O, kW, outW, stride }) => {
+    const W = (outW - 1) * stride + kW;
+    return fc.tuple(
+      fc.constant(stride),
+      tensorOf([N, 1, 1, W]),
+      tensorOf([O, 1, 1, kW]),
+      tensorOf([N, O, 1, outW]),
     );
-    for (let j = 0; j < outW; j++) {
-      for (let b = 0; b < kW; b++) {
-        const m = stride * j + b;
-        y[j].push(weight.data[b] * x.data[m]);
-        dX[m].push(weight.data[b] * dY.data[j]);
-        dWeight[b].push(dY.data[j] * x.data[m]);
-      }
+  });
+  forAll(drawn, 150, ([stride, x, weight, dY]) => {
+    const [N, O, , outW] = dY.shape, W = x.shape[3], kW = weight.shape[3];
+    // Every product with m = stride·j + b, and what each result sums of it.
+    const [y, dX, dWeight] = [dY, x, weight].map(({ data }) =>
+      Array.from(data, () => [] as number[])
+    );
+    for (let at = 0; at < N * O * outW * kW; at++) {
+      const b = at % kW, j = Math.trunc(at / kW) % outW;
+      const o = Math.trunc(at / kW / outW) % O, n = Math.trunc(at / kW / outW / O);
+      const from = n * W + stride * j + b, to = (n * O + o) * outW + j, tap = o * kW + b;
+      y[to].push(weight.data[tap] * x.data[from]);
+      dX[from].push(weight.data[tap] * dY.data[to]);
+      dWeight[tap].push(dY.data[to] * x.data[from]);
     }
     const check = (found: Float32Array, terms: number[][], what: string) => {
       const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
@@ -95,4 +107,28 @@ Deno.test("conv2d and its gradients sum over every tap of kernels of up to 13", 
     check(gradients.dWeight.data, dWeight, "dWeight");
   });
   bound.settle("conv2d with wide kernels");
+});
+
+Deno.test("averagePoolBackward gives a quarter to each pixel of a block and nothing to an odd edge", () => {
+  const drawn = fc.tuple(
+    fc.nat(2),
+    fc.nat(2),
+    fc.integer({ min: 2, max: 5 }),
+    fc.integer({ min: 2, max: 5 }),
+  )
+    .chain(([n, c, H, W]) => {
+      const outside = [n + 1, c + 1, Math.trunc(H / 2), Math.trunc(W / 2)];
+      return fc.tuple(tensorOf([n + 1, c + 1, H, W]), tensorOf(outside));
+    });
+  forAll(drawn, 100, ([x, dY]) => {
+    const [H, W] = x.shape.slice(2), [h, w] = dY.shape.slice(2);
+    const dX = averagePoolBackward(dY, x);
+    dX.data.forEach((value, flat) => {
+      const plane = Math.trunc(flat / (H * W)), i = Math.trunc(flat % (H * W) / W), j = flat % W;
+      const inside = i < 2 * h && j < 2 * w;
+      const block = (plane * h + Math.trunc(i / 2)) * w + Math.trunc(j / 2);
+      // A quarter is exact.
+      assertEquals(value, inside ? dY.data[block] / 4 : 0);
+    });
+  });
 });
