@@ -4,12 +4,7 @@ import fc from "fast-check";
 import { ArgumentError } from "../../src/math/errors.ts";
 import { referenceBound } from "../../src/math/float32.ts";
 import { tensor } from "../../src/math/tensor.ts";
-import {
-  attention,
-  averagePoolBackward,
-  conv2d,
-  conv2dBackward,
-} from "../../src/reference/nn/mod.ts";
+import * as nn from "../../src/reference/nn/mod.ts";
 import { unet } from "../../src/reference/unet.ts";
 import { tensorOf } from "../support/arbitraries.ts";
 import { Bound } from "../support/bound.ts";
@@ -33,7 +28,7 @@ Deno.test("attention with scores of thousands takes the value of the largest sco
     const v = tensor([1, 1, S, 1], Array.from({ length: S }, (_, j) => j + 1));
     // The first query scores 0 everywhere, so no other row's maximum serves the second.
     const q = tensor([1, 1, 2, 1], [0, height]);
-    const [even, y] = attention(q, k, v, { scale: 1 }).data;
+    const [even, y] = nn.attention(q, k, v, { scale: 1 }).data;
     const values = Array.from({ length: S }, (_, j) => j + 1);
     const mean = (of: number[]) => of.reduce((sum, value) => sum + value, 0) / of.length;
     // e^−1000 is 0 in double, so one weight is 1, or the others share it equally.
@@ -101,8 +96,8 @@ Deno.test("conv2d and its gradients sum over every tap of kernels of up to 13, a
       const limit = (i: number) => referenceBound(expected[i], 2 * terms[i].length, magnitude[i]);
       bound.checkAll(found, expected, limit, what);
     };
-    const gradients = conv2dBackward(dY, x, weight, { stride });
-    check(conv2d(x, weight, null, { stride }).data, y, "y");
+    const gradients = nn.conv2dBackward(dY, x, weight, { stride });
+    check(nn.conv2d(x, weight, null, { stride }).data, y, "y");
     check(gradients.dX.data, dX, "dX");
     check(gradients.dWeight.data, dWeight, "dWeight");
   });
@@ -122,7 +117,7 @@ Deno.test("averagePoolBackward gives a quarter to each pixel of a block and noth
     });
   forAll(drawn, 100, ([x, dY]) => {
     const [H, W] = x.shape.slice(2), [h, w] = dY.shape.slice(2);
-    const dX = averagePoolBackward(dY, x);
+    const dX = nn.averagePoolBackward(dY, x);
     dX.data.forEach((value, flat) => {
       const plane = Math.trunc(flat / (H * W)), i = Math.trunc(flat % (H * W) / W), j = flat % W;
       const inside = i < 2 * h && j < 2 * w;
@@ -130,5 +125,23 @@ Deno.test("averagePoolBackward gives a quarter to each pixel of a block and noth
       // A quarter is exact.
       assertEquals(value, inside ? dY.data[block] / 4 : 0);
     });
+  });
+});
+
+Deno.test("nearestUpsampleBackward sums the four copies of each pixel of every sample", () => {
+  const side = fc.integer({ min: 1, max: 3 });
+  const drawn = fc.tuple(fc.integer({ min: 1, max: 5 }), side, side, side).chain(([N, C, H, W]) =>
+    fc.tuple(tensorOf([N, C, H, W]), tensorOf([N, C, 2 * H, 2 * W]))
+  );
+  forAll(drawn, 100, ([x, dY]) => {
+    const W = x.shape[3];
+    const copies = Array.from(x.data, () => [] as number[]);
+    dY.data.forEach((value, flat) => {
+      const row = Math.trunc(flat / (2 * W));
+      copies[Math.trunc(row / 2) * W + Math.trunc(flat % (2 * W) / 2)].push(value);
+    });
+    // Multiples of 2^−20 add up exactly in double, so the store is the only rounding.
+    const sums = copies.map((values) => Math.fround(values.reduce((a, b) => a + b, 0)));
+    assertEquals(Array.from(nn.nearestUpsampleBackward(dY, x).data), sums);
   });
 });
