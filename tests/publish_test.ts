@@ -18,6 +18,7 @@ const OFFERS: Readonly<Record<string, string>> = {
   "./math": "normalTensor",
   "./reference": "unet",
   "./oracle": "createOracle",
+  "./webgpu": "requestGpu",
 };
 /** A program, not a library: it may load packages from npm. */
 const PROGRAM = "./cli";

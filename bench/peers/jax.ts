@@ -12,7 +12,7 @@ import {
   lax,
   numpy as np,
   valueAndGrad,
-} from "@jax-js/jax";
+} from "npm:@jax-js/jax@0.1.25";
 import type { Tensor } from "../../src/math/tensor.ts";
 import { jaxUnet } from "./jax_unet.ts";
 import type { ConvWork, Program, UNetWork } from "./work.ts";

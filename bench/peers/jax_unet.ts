@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Array as JaxArray, jit, lax, nn, numpy as np } from "@jax-js/jax";
+import { type Array as JaxArray, jit, lax, nn, numpy as np } from "npm:@jax-js/jax@0.1.25";
 import { permute } from "../../src/reference/nn/permute.ts";
 import { timeEmbedding } from "../../src/reference/nn/time_embedding.ts";
 import type { UNetConfig } from "../../src/spec/unet_config.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs-core";
+import * as tf from "npm:@tensorflow/tfjs-core@4.22.0";
 import { permute } from "../../src/reference/nn/permute.ts";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
 import { fromTfjs, startTfjs, type TfjsBackend, TfjsUnet, toTfjs } from "./tfjs_unet.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs-core";
+import * as tf from "npm:@tensorflow/tfjs-core@4.22.0";
 
 /** By input, how its gradient is computed. */
 type GradientMap = Record<string, () => tf.Tensor>;

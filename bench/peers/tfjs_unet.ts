@@ -4,7 +4,7 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs-core";
+import * as tf from "npm:@tensorflow/tfjs-core@4.22.0";
 import { registerGradients } from "./tfjs_gradients.ts";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
 import { permute } from "../../src/reference/nn/permute.ts";
@@ -21,9 +21,9 @@ import type { Parameters } from "../../src/spec/unet_parameters.ts";
 export type TfjsBackend = "cpu" | "wasm" | "webgpu";
 
 const LOAD: Readonly<Record<TfjsBackend, () => Promise<unknown>>> = {
-  cpu: () => import("@tensorflow/tfjs-backend-cpu"),
-  wasm: () => import("@tensorflow/tfjs-backend-wasm"),
-  webgpu: () => import("@tensorflow/tfjs-backend-webgpu"),
+  cpu: () => import("npm:@tensorflow/tfjs-backend-cpu@4.22.0"),
+  wasm: () => import("npm:@tensorflow/tfjs-backend-wasm@4.22.0"),
+  webgpu: () => import("npm:@tensorflow/tfjs-backend-webgpu@4.22.0"),
 };
 
 /** Starts a backend. */
