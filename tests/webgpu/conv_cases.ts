@@ -36,6 +36,7 @@ export interface GradientTensors {
   readonly weights: string;
   readonly dWeights: string;
   readonly columns: string;
+  readonly dYTransposed: string | undefined;
   readonly dX: View<string>;
 }
 
@@ -171,6 +172,7 @@ export async function checkGradients(
     weights: "weights",
     dWeights: "dWeights",
     columns: "columns",
+    dYTransposed: "dYTransposed",
     dX: dXPlace.view,
   }, accumulate);
   const results = await runLaunches<string>(launches, {
@@ -178,6 +180,7 @@ export async function checkGradients(
     dY: dYPlace.holding(dY.data),
     weights: toDevice(weight),
     columns: columnsSize(d),
+    dYTransposed: dY.data.length,
     dX: accumulate ? dXPlace.holding(beforeX) : dXPlace.size,
     dWeights: accumulate ? beforeWeight : beforeWeight.length,
   });

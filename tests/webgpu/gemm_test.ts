@@ -188,7 +188,7 @@ async function product(variant: GemmVariant, d: Drawn, bounds?: Bound): Promise<
 
 const SMALL: GemmVariant = { kind: "register", tiles: [{ V: 4, T: 4 }] };
 const SINGLE_COLUMN: GemmVariant = { kind: "register", tiles: [{ V: 8, T: 1 }] };
-const WORKGROUP_4: GemmVariant = { kind: "workgroup", tiles: [{ R: 4, S: 4 }] };
+const WORKGROUP_4: GemmVariant = { kind: "workgroup", tiles: [{ V: 4, T: 4 }] };
 const LARGE: GemmVariant = { kind: "register", tiles: [{ V: 16, T: 16 }] };
 
 for (
@@ -199,7 +199,7 @@ for (
     ["register 16x16", LARGE, 150, 3],
     ["register, tile by size", REGISTER, 70, 6],
     ["workgroup 4x4", WORKGROUP_4, 150, 8],
-    ["workgroup 8x4", { kind: "workgroup", tiles: [{ R: 8, S: 4 }] }, 150, 2],
+    ["workgroup 8x4", { kind: "workgroup", tiles: [{ V: 8, T: 4 }] }, 150, 2],
     ["workgroup, tile by size", WORKGROUP, 40, 4],
   ] as const
 ) {

@@ -34,7 +34,7 @@ export const REGISTER: GemmVariant = { kind: "register", tiles: REGISTER_TILES }
 /** The default for GPUs: large tiles where they are filled, small ones elsewhere. */
 export const WORKGROUP: GemmVariant = {
   kind: "workgroup",
-  tiles: [{ R: 8, S: 8 }, { R: 4, S: 4 }],
+  tiles: [{ V: 8, T: 8 }, { V: 4, T: 4 }],
 };
 
 /** Cost of a load inside a loop, and of a loop's turn, in fused multiply-adds of one vector (measured). */
@@ -63,10 +63,10 @@ const ENOUGH_WORKGROUPS = 64;
 function workgroupLaunch<T>(tiles: readonly WorkgroupTile[], problem: GemmProblem<T>): Launch<T> {
   const { B1 = 1, B2 = 1, c } = problem;
   const along = c.m === 1 && c.n !== 1 ? transposed(problem) : problem;
-  const large = tiles.find(({ R, S }) =>
-    B1 * B2 * Math.floor(along.M / (16 * R)) * Math.floor(along.N / (16 * S)) >= ENOUGH_WORKGROUPS
+  const large = tiles.find(({ V, T }) =>
+    B1 * B2 * Math.floor(along.M / (16 * V)) * Math.floor(along.N / (16 * T)) >= ENOUGH_WORKGROUPS
   );
-  const smallest = tiles.reduce((x, y) => y.R * y.S < x.R * x.S ? y : x);
+  const smallest = tiles.reduce((x, y) => y.V * y.T < x.V * x.T ? y : x);
   return gemmWorkgroup(large ?? smallest, along);
 }
 

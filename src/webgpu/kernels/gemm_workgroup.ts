@@ -1,5 +1,5 @@
 /**
- * Matrix product for GPUs: a workgroup of 16 × 16 invocations keeps a tile of C in registers, R × S
+ * Matrix product for GPUs: a workgroup of 16 × 16 invocations keeps a tile of C in registers, V × T
  * elements each, and walks along the sum in steps of 16, for each of which it brings a slice of A and
  * of B to workgroup memory once.
  *
@@ -24,9 +24,9 @@ import {
 /** Elements of C per invocation. */
 export interface WorkgroupTile {
   /** Rows, a multiple of 4. */
-  readonly R: number;
+  readonly V: number;
   /** Columns, a multiple of 4. */
-  readonly S: number;
+  readonly T: number;
 }
 
 /** Invocations along a side of the workgroup. */
@@ -71,14 +71,14 @@ function fill(
 }
 
 /** One term of all sums of an invocation. */
-function step({ R, S }: WorkgroupTile): string {
-  const rows = lines(R / 4, (i) => `let x${i} = sliceA[k * ${4 * R}u + ${SIDE * i}u + ty];`);
-  const columns = lines(S / 4, (j) => `let y${j} = sliceB[k * ${4 * S}u + ${SIDE * j}u + tx];`);
+function step({ V, T }: WorkgroupTile): string {
+  const rows = lines(V / 4, (i) => `let x${i} = sliceA[k * ${4 * V}u + ${SIDE * i}u + ty];`);
+  const columns = lines(T / 4, (j) => `let y${j} = sliceB[k * ${4 * T}u + ${SIDE * j}u + tx];`);
   const sums = lines(
-    R,
+    V,
     (r) =>
       lines(
-        S / 4,
+        T / 4,
         (j) => `c${r}_${j} = fma(vec4f(x${r >> 2}.${"xyzw"[r & 3]}), y${j}, c${r}_${j});`,
       ),
   );
@@ -114,16 +114,16 @@ function store<T>(problem: GemmProblem<T>, access: GemmAccess, r: number, j: num
   return `{\n  ${head}\n${stores}\n}`;
 }
 
-/** A tile of 16·R × 16·S per workgroup. Neighbours in C should lie along n. */
+/** A tile of 16·V × 16·T per workgroup. Neighbours in C should lie along n. */
 export function gemmWorkgroup<T>(tile: WorkgroupTile, problem: GemmProblem<T>): Launch<T> {
   const { B1 = 1, B2 = 1, M, N } = problem;
-  const { R, S } = tile;
+  const { V, T } = tile;
   const widest = accessOf(problem);
   const access: GemmAccess = { ...widest, c: widest.c === "vec4m" ? "scalar" : widest.c };
   const wgsl = `${PARAMS}
 ${gemmBindings(problem, access)}
-var<workgroup> sliceA: array<vec4f, ${DEPTH * 4 * R}>;
-var<workgroup> sliceB: array<vec4f, ${DEPTH * 4 * S}>;
+var<workgroup> sliceA: array<vec4f, ${DEPTH * 4 * V}>;
+var<workgroup> sliceB: array<vec4f, ${DEPTH * 4 * T}>;
 @compute @workgroup_size(${SIDE ** 2})
 fn main(
   @builtin(workgroup_id) wid: vec3u,
@@ -131,17 +131,17 @@ fn main(
 ) {
   let tx = lane % ${SIDE}u;
   let ty = lane / ${SIDE}u;
-  let n0 = wid.x * ${SIDE * S}u;
-  let m0 = wid.y * ${SIDE * R}u;
+  let n0 = wid.x * ${SIDE * T}u;
+  let m0 = wid.y * ${SIDE * V}u;
   let b1 = wid.z / p.B2;
   let b2 = wid.z % p.B2;
   let a = p.aOffset + b1 * p.aB1 + b2 * p.aB2;
   let b = p.bOffset + b1 * p.bB1 + b2 * p.bB2;
-${lines(R, (r) => lines(S / 4, (j) => `var c${r}_${j} = vec4f();`))}
+${lines(V, (r) => lines(T / 4, (j) => `var c${r}_${j} = vec4f();`))}
   for (var k1 = 0u; k1 < p.K1; k1++) {
     for (var k2 = 0u; k2 < p.K2; k2 += ${DEPTH}u) {
-${fill("A", SIDE * R, problem.a, access.a)}
-${fill("B", SIDE * S, problem.b, access.b)}
+${fill("A", SIDE * V, problem.a, access.a)}
+${fill("B", SIDE * T, problem.b, access.b)}
       workgroupBarrier();
       for (var k = 0u; k < ${DEPTH}u; k++) {
 ${step(tile)}
@@ -149,15 +149,15 @@ ${step(tile)}
       workgroupBarrier();
     }
   }
-${lines(R, (r) => lines(S / 4, (j) => store(problem, access, r, j)))}
+${lines(V, (r) => lines(T / 4, (j) => store(problem, access, r, j)))}
 }
 `;
   return {
-    kernel: `gemm.workgroup${R}x${S}`,
+    kernel: `gemm.workgroup${V}x${T}`,
     wgsl,
     params: gemmParams(problem, access),
     operands: gemmOperands(problem),
-    workgroups: checkedGrid(Math.ceil(N / (SIDE * S)), Math.ceil(M / (SIDE * R)), B1 * B2),
+    workgroups: checkedGrid(Math.ceil(N / (SIDE * T)), Math.ceil(M / (SIDE * V)), B1 * B2),
     flops: gemmFlops(problem),
     bytes: gemmBytes(problem),
   };

@@ -8,6 +8,7 @@ import type { Launch, View } from "../kernel.ts";
 import { linearGrid } from "../kernel.ts";
 import { gemm, type GemmProblem, type GemmVariant, type Placed } from "./gemm.ts";
 import { Shader } from "./layout.ts";
+import { transpose } from "./transpose.ts";
 import type { Epilogue } from "./winograd.ts";
 
 /** Sizes of a convolution of `[N, C, H, W]` to `[N, O, outH, outW]`. */
@@ -51,15 +52,29 @@ function sizeParams(sizes: ConvSizes): Record<string, number> {
   return { C, H, W, kernel, stride, top, left, ...convExtent(sizes) };
 }
 
-/** columns[n, ky, kx, c, (oy, ox)] = x[n, c, stride·oy + ky − top, stride·ox + kx − left], 0 outside. */
-export function im2col<T>(sizes: ConvSizes, x: View<T>, columns: T): Launch<T> {
+/** Which dimension of the columns' matrix has neighbours in memory. */
+export type ColumnsOrder = "positionsInside" | "rowsInside";
+
+/**
+ * columns[n, ky, kx, c, (oy, ox)] = x[n, c, stride·oy + ky − top, stride·ox + kx − left], 0 outside; or
+ * columns[n, (oy, ox), ky, kx, c] with `rowsInside`.
+ */
+export function im2col<T>(
+  sizes: ConvSizes,
+  x: View<T>,
+  columns: T,
+  order: ColumnsOrder = "positionsInside",
+): Launch<T> {
   const shader = new Shader<T>();
   const { N, C } = sizes;
   const { outH, outW } = convExtent(sizes);
   const P = outH * outW, rows = rowsOf(sizes);
-  shader.integers({ ...sizeParams(sizes), P, count: C * P, perSample: rows * P });
+  const [inside, strideC, strideP] = order === "positionsInside" ? [P, P, 1] : [C, 1, rows];
+  shader.integers({ ...sizeParams(sizes), count: C * P, inside, strideC, strideP });
+  shader.integers({ strideTap: C * strideC, perSample: rows * P });
   const image = shader.view("image", 1, x, "read");
   const cols = shader.tensor("columns", "f32", columns, "write");
+  const [c, position] = order === "positionsInside" ? ["outer", "inner"] : ["inner", "outer"];
   // One invocation per channel and position: its divisions serve all taps.
   const body = `
 @compute @workgroup_size(${WORKGROUP})
@@ -70,11 +85,14 @@ fn main(
 ) {
   let at = (id.x + id.y * grid.x) * ${WORKGROUP}u + lane;
   if (at >= p.count) { return; }
-  let c = at / p.P;
-  let oy = (at - c * p.P) / p.outW;
-  let ox = at - c * p.P - oy * p.outW;
+  let outer = at / p.inside;
+  let inner = at - outer * p.inside;
+  let c = ${c};
+  let position = ${position};
+  let oy = position / p.outW;
+  let ox = position - oy * p.outW;
   let plane = p.imageOffset + id.z * p.imageStride + c * p.H * p.W;
-  var sink = id.z * p.perSample + at;
+  var sink = id.z * p.perSample + c * p.strideC + position * p.strideP;
   for (var ky = 0u; ky < p.kernel; ky++) {
     // Below zero the difference wraps to a number beyond any size.
     let y = oy * p.stride + ky - p.top;
@@ -83,7 +101,7 @@ fn main(
       let x = ox * p.stride + kx - p.left;
       let pixel = ${image}[row + min(x, p.W - 1u)];
       ${cols}[sink] = select(0.0, pixel, y < p.H && x < p.W);
-      sink += p.count;
+      sink += p.strideTap;
     }
   }
 }
@@ -214,6 +232,8 @@ export interface ConvGradientTensors<T> {
   readonly dWeights: T;
   /** Scratch of {@linkcode columnsSize} elements. */
   readonly columns: T;
+  /** Scratch of N·O·outH·outW elements; without it the weights' gradient takes longer. */
+  readonly dYTransposed?: T;
   /** Where dX goes, or null. */
   readonly dX: View<T> | null;
 }
@@ -228,23 +248,14 @@ export interface ConvGradientOptions {
 export function im2colBackward<T>(
   variant: GemmVariant,
   sizes: ConvSizes,
-  { x, dY, weights, dWeights, columns, dX }: ConvGradientTensors<T>,
+  tensors: ConvGradientTensors<T>,
   { accumulateX, accumulateWeights }: ConvGradientOptions,
 ): Launch<T>[] {
+  const { dY, weights, columns, dX } = tensors;
   const { N, O } = sizes;
   const { outH, outW } = convExtent(sizes);
   const P = outH * outW, K = rowsOf(sizes);
-  const weightGradient = gemm(variant, {
-    M: O,
-    N: K,
-    K1: N,
-    K2: P,
-    a: { tensor: dY.tensor, offset: dY.offset, k1: dY.sampleStride, k2: 1, i: P },
-    b: { tensor: columns, k1: K * P, k2: 1, i: P },
-    c: { tensor: dWeights, m: 1, n: O },
-    accumulate: accumulateWeights,
-  });
-  const launches = [im2col(sizes, x, columns), weightGradient];
+  const launches = weightGradient(variant, sizes, tensors, accumulateWeights);
   if (dX === null) return launches;
   const columnGradient = gemm(variant, {
     B1: N,
@@ -256,4 +267,36 @@ export function im2colBackward<T>(
     c: { tensor: columns, b1: K * P, m: P, n: 1 },
   });
   return [...launches, columnGradient, col2im(sizes, columns, dX, accumulateX)];
+}
+
+/** dW = Σ columns·dYᵀ over images and positions, of transposed copies where there is room for them. */
+function weightGradient<T>(
+  variant: GemmVariant,
+  sizes: ConvSizes,
+  { x, dY, dWeights, columns, dYTransposed }: ConvGradientTensors<T>,
+  accumulate: boolean,
+): Launch<T>[] {
+  const { N, O } = sizes;
+  const { outH, outW } = convExtent(sizes);
+  const P = outH * outW, K = rowsOf(sizes);
+  const product = { M: O, N: K, K1: N, K2: P, c: { tensor: dWeights, m: 1, n: O }, accumulate };
+  if (dYTransposed === undefined || variant.kind !== "register") {
+    return [
+      im2col(sizes, x, columns),
+      gemm(variant, {
+        ...product,
+        a: { tensor: dY.tensor, offset: dY.offset, k1: dY.sampleStride, k2: 1, i: P },
+        b: { tensor: columns, k1: K * P, k2: 1, i: P },
+      }),
+    ];
+  }
+  return [
+    im2col(sizes, x, columns, "rowsInside"),
+    transpose("lanes", { N, C: O, P }, { x: dY, y: dYTransposed }),
+    gemm(variant, {
+      ...product,
+      a: { tensor: dYTransposed, k1: O * P, k2: O, i: 1 },
+      b: { tensor: columns, k1: K * P, k2: K, i: 1 },
+    }),
+  ];
 }
