@@ -44,7 +44,7 @@ const TUNE = {
       min: 1,
       max: 1000,
       default: 5,
-      help: "Measurements per candidate; their median counts.",
+      help: "Measurements per candidate; the least time of each launch counts.",
     },
     out: {
       kind: "text",

@@ -32,7 +32,10 @@ export interface TuneRequest {
   readonly onProgress: (text: string) => void;
 }
 
-/** Median milliseconds of each candidate. */
+/**
+ * Milliseconds of each candidate: the least time of every launch, summed. What else a machine does can only
+ * make a launch slower, so the least is nearest to what the kernel costs.
+ */
 export type Times = ReadonlyMap<string, number>;
 
 /** A candidate has to be this much faster than the choice so far: less is within a measurement's error. */
@@ -67,40 +70,36 @@ async function race(
       first ??= executor;
       executors.set(name, executor);
     }
-    const taken = new Map([...executors.keys()].map((name) => [name, [] as number[]]));
+    const least = new Map<string, number[]>();
     for (let round = 0; round <= rounds; round++) {
       const order = [...executors];
       for (const [name, executor] of round % 2 === 0 ? order : order.toReversed()) {
-        const ms = await deviceTime(gpu, executor, counts);
-        if (round > 0) taken.get(name)?.push(ms);
+        const times = await launchTimes(gpu, executor, counts);
+        const before = least.get(name) ?? times;
+        if (round > 0) least.set(name, times.map((ms, i) => Math.min(ms, before[i])));
       }
     }
-    return new Map([...taken].map(([name, times]) => [name, median(times)]));
+    return new Map([...least].map(([name, times]) => [name, times.reduce((a, b) => a + b, 0)]));
   } finally {
     for (const executor of executors.values()) executor.destroy();
   }
 }
 
 /** Milliseconds of the launches that count; without timestamps, wall time of the whole phase. */
-async function deviceTime(
+async function launchTimes(
   { device }: Gpu,
   executor: Executor,
   counts: (kernel: string) => boolean,
-): Promise<number> {
+): Promise<number[]> {
   if (device.features.has("timestamp-query")) {
     const times = await executor.profile("step");
     return times.filter(({ launch }) => counts(launch.kernel))
-      .reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
+      .map(({ nanoseconds }) => nanoseconds / 1e6);
   }
   const begin = performance.now();
   executor.run("step");
   await device.queue.onSubmittedWorkDone();
-  return performance.now() - begin;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+  return [performance.now() - begin];
 }
 
 /** Measures the whole forward pass under each of some variants, as far as certain kernels go. */

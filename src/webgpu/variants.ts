@@ -5,7 +5,7 @@
  * @module
  */
 import type { AdapterClass } from "./device.ts";
-import { type GemmVariant, REGISTER } from "./kernels/gemm.ts";
+import { type GemmVariant, REGISTER, WORKGROUP } from "./kernels/gemm.ts";
 import type { Variant } from "./kernels/layout.ts";
 
 /** A convolution's configuration, as the table is keyed by it. */
@@ -47,34 +47,45 @@ export function convCandidates({ kernel, stride }: ConvLayer): readonly ConvAlgo
   return kernel === 3 && stride === 1 ? ["winograd4", "winograd2", "im2col"] : ["im2col"];
 }
 
-/** The algorithm for a layer: the table's, or by rule. */
+/** Input channels below which a product over the taps is cheaper than transforms that few outputs share. */
+const FEW_CHANNELS = 8;
+
+/** Output positions from which F(4x4) is ahead of F(2x2): below, its few tiles leave products half empty. */
+const MANY_POSITIONS = 128;
+
+/** The algorithm for a layer: the table's, or by rule (docs/performance.md has the measurements). */
 export function convAlgorithm(variants: Variants, layer: ConvLayer): ConvAlgorithm {
   const tabled = variants.convolutions[convKey(layer)];
   if (tabled !== undefined) return tabled;
-  const { kernel, stride, H, W } = layer;
-  if (kernel !== 3 || stride !== 1) return "im2col";
-  // A tile of F(4x4) covers a 4x4 image whole: its 36 products per 16 outputs are few, but so are the
-  // columns that share a weight.
-  return H * W >= 256 ? "winograd4" : "winograd2";
+  const { kernel, stride, C, H, W } = layer;
+  if (kernel !== 3 || stride !== 1 || C < FEW_CHANNELS) return "im2col";
+  return H * W >= MANY_POSITIONS ? "winograd4" : "winograd2";
 }
 
 /** A product's variant in words, for tables. */
 export function gemmName(gemm: GemmVariant): string {
-  if (gemm.kind === "naive") return "naive";
-  return `register ${gemm.tiles.map(({ V, T }) => `${V}x${T}`).join(" ")}`;
+  if (gemm.kind === "naive") return gemm.kind;
+  return `${gemm.kind} ${gemm.tiles.map(({ V, T }) => `${V}x${T}`).join(" ")}`;
 }
 
 /** Variants of products that are worth measuring on an adapter. */
 export function gemmCandidates(adapterClass: AdapterClass): readonly GemmVariant[] {
   const small = [{ V: 8, T: 4 }, { V: 4, T: 4 }];
-  const registers: readonly GemmVariant[] = [
-    REGISTER,
-    { kind: "register", tiles: [{ V: 8, T: 16 }, ...small] },
-    { kind: "register", tiles: [{ V: 8, T: 8 }, ...small] },
-    { kind: "register", tiles: [{ V: 4, T: 4 }] },
+  // Sharing through workgroup memory is hopeless where that memory is no faster than any other.
+  if (adapterClass === "software") {
+    return [
+      REGISTER,
+      { kind: "register", tiles: [{ V: 8, T: 16 }, ...small] },
+      { kind: "register", tiles: [{ V: 8, T: 8 }, ...small] },
+      { kind: "register", tiles: [{ V: 4, T: 4 }] },
+    ];
+  }
+  return [
+    WORKGROUP,
+    { kind: "workgroup", tiles: [{ V: 8, T: 4 }, { V: 4, T: 4 }] },
+    { kind: "workgroup", tiles: [{ V: 4, T: 4 }] },
+    { kind: "naive" },
   ];
-  // One product per invocation is hopeless where invocations share a vector unit, but not everywhere.
-  return adapterClass === "software" ? registers : [...registers, { kind: "naive" }];
 }
 
 /** Variants of everything else that are worth measuring on an adapter. */
@@ -84,5 +95,5 @@ export const OTHER_CANDIDATES: readonly Variant[] = ["lanes", "workgroup"];
 export function defaultVariants(adapterClass: AdapterClass): Variants {
   return adapterClass === "software"
     ? { gemm: REGISTER, other: "lanes", convolutions: {} }
-    : { gemm: REGISTER, other: "workgroup", convolutions: {} };
+    : { gemm: WORKGROUP, other: "workgroup", convolutions: {} };
 }

@@ -6,7 +6,6 @@
 import { checkInteger, unexpected } from "../math/errors.ts";
 import type { AdapterClass } from "./device.ts";
 import type { GemmVariant } from "./kernels/gemm.ts";
-import type { RegisterTile } from "./kernels/gemm_register.ts";
 import type { Variant } from "./kernels/layout.ts";
 import {
   type ConvAlgorithm,
@@ -76,23 +75,30 @@ export function variantTableFromJson(json: unknown): VariantTable {
 
 function readGemm(json: unknown): GemmVariant {
   const gemm = record("gemm", json);
-  const kind = oneOf("gemm.kind", ["naive", "register"], gemm.kind);
-  if (kind === "naive") {
-    checkFields("gemm", gemm, ["kind"]);
-    return { kind };
-  }
-  checkFields("gemm", gemm, ["kind", "tiles"]);
-  const { tiles } = gemm;
-  if (!Array.isArray(tiles) || tiles.length === 0) unexpected("tiles for gemm", tiles);
-  return { kind, tiles: (tiles as readonly unknown[]).map(readTile) };
+  const kind = oneOf("gemm.kind", ["naive", "register", "workgroup"], gemm.kind);
+  checkFields("gemm", gemm, kind === "naive" ? ["kind"] : ["kind", "tiles"]);
+  return kind === "naive"
+    ? { kind }
+    : { kind, tiles: readTiles(gemm.tiles, { V: 4, T: kind === "register" ? 1 : 4 }) };
 }
 
-function readTile(json: unknown): RegisterTile {
-  const tile = record("every tile of gemm", json);
-  checkFields("a tile of gemm", tile, ["V", "T"]);
-  const V = checkInteger("V of a tile", tile.V, 4, MAX_TILE);
-  if (V % 4 !== 0) unexpected("V of a tile to be a multiple of 4", V);
-  return { V, T: checkInteger("T of a tile", tile.T, 1, MAX_TILE) };
+/** A tile's sides: rows and columns. */
+type Tile = { readonly V: number; readonly T: number };
+
+/** Tiles whose sides are multiples of those given. */
+function readTiles(json: unknown, multiples: Tile): Tile[] {
+  if (!Array.isArray(json) || json.length === 0) unexpected("tiles for gemm", json);
+  return (json as readonly unknown[]).map((value) => {
+    const tile = record("every tile of gemm", value);
+    checkFields("a tile of gemm", tile, ["V", "T"]);
+    const side = (name: keyof Tile): number => {
+      const size = checkInteger(`${name} of a tile`, tile[name], multiples[name], MAX_TILE);
+      return size % multiples[name] === 0
+        ? size
+        : unexpected(`${name} of a tile to be a multiple of ${multiples[name]}`, size);
+    };
+    return { V: side("V"), T: side("T") };
+  });
 }
 
 function readConvolutions(json: unknown): Record<string, ConvAlgorithm> {

@@ -22,10 +22,10 @@ const layers = fc.record({
   H: count,
   W: count,
 });
-const tile = fc.record({
-  V: fc.integer({ min: 1, max: 16 }).map((n) => 4 * n),
-  T: fc.integer({ min: 1, max: 64 }),
-});
+const multipleOf4 = fc.integer({ min: 1, max: 16 }).map((n) => 4 * n);
+const registerTile = fc.record({ V: multipleOf4, T: fc.integer({ min: 1, max: 64 }) });
+const workgroupTile = fc.record({ V: multipleOf4, T: multipleOf4 });
+const some = { minLength: 1, maxLength: 4 };
 const tables: fc.Arbitrary<VariantTable> = fc.record({
   adapter: fc.string(),
   adapterClass: fc.constantFrom("software" as const, "integrated" as const, "discrete" as const),
@@ -34,7 +34,11 @@ const tables: fc.Arbitrary<VariantTable> = fc.record({
       fc.constant({ kind: "naive" as const }),
       fc.record({
         kind: fc.constant("register" as const),
-        tiles: fc.array(tile, { minLength: 1, maxLength: 4 }),
+        tiles: fc.array(registerTile, some),
+      }),
+      fc.record({
+        kind: fc.constant("workgroup" as const),
+        tiles: fc.array(workgroupTile, some),
       }),
     ),
     other: fc.constantFrom("naive" as const, "lanes" as const, "workgroup" as const),
@@ -91,6 +95,11 @@ const BAD: readonly (readonly [json: unknown, message: string])[] = [
     { ...GOOD, gemm: { kind: "register", tiles: [{ V: 8, T: 4, W: 1 }] } },
     `Expected a field of a tile of gemm but got "W"`,
   ],
+  [
+    { ...GOOD, gemm: { kind: "workgroup", tiles: [{ V: 8, T: 6 }] } },
+    "T of a tile to be a multiple of 4 but got 6",
+  ],
+  [{ ...GOOD, gemm: { kind: "workgroup", tiles: [{ R: 8, S: 4 }] } }, `of gemm but got "R"`],
   [{ ...GOOD, convolutions: [] }, "Expected an object for convolutions"],
   [
     { ...GOOD, convolutions: { "conv3x3/1 8->8": "im2col" } },
