@@ -76,6 +76,7 @@ export type { CompileProgress, Executor, SharedBuffers } from "./executor.ts";
 export type { Access, Launch, Operand, View, Workgroups } from "./kernel.ts";
 export type { GemmVariant } from "./kernels/gemm.ts";
 export type { RegisterTile } from "./kernels/gemm_register.ts";
+export type { WorkgroupTile } from "./kernels/gemm_workgroup.ts";
 export type { Variant } from "./kernels/layout.ts";
 export type { OptimizerStep } from "./kernels/optimizer_step.ts";
 export type { Activation, ImageShape } from "./network.ts";
