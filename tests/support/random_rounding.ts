@@ -64,4 +64,12 @@ export class RandomRounding {
   sum(n: number, S: number, Q: number, perTerm = 1): number {
     return S + this.error(Math.sqrt(perTerm * perTerm * Q + (n + 1) * (Q / 6 + S * S / 3)));
   }
+
+  /**
+   * A float32 sum of terms that are not negative and go through at most `depth` roundings each. As
+   * every inner node is at most the whole, Σ s² ≤ S·Σ s ≤ depth·S².
+   */
+  shallowSum(depth: number, S: number): number {
+    return S + this.error(Math.sqrt(depth) * S);
+  }
 }

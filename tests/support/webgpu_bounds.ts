@@ -16,6 +16,7 @@ import { walkBack } from "../../src/reference/tape.ts";
 import type { TapeStep } from "../../src/reference/tape.ts";
 import type { UNetConfig } from "../../src/spec/unet_config.ts";
 import type { Parameters } from "../../src/spec/unet_parameters.ts";
+import { lossDepth } from "../../src/webgpu/kernels/loss.ts";
 import { defaultVariants, type Variants } from "../../src/webgpu/variants.ts";
 import type { Bound } from "./bound.ts";
 import { allInDouble, doubles, inDouble } from "./doubles.ts";
@@ -86,12 +87,12 @@ export function roundedResults(
   // A difference, and a factor that was rounded itself.
   const back = walkBack(steps, stored(stored(lossGradient(output, target))), stored);
   const dX = back.inputs.get(x) as Tensor;
-  const D = output.data.length;
-  const loss = meanSquare(output, target);
-  let squares = 0;
-  output.data.forEach((y, i) => squares += ((y - target.data[i]) ** 2 / D) ** 2);
+  // Three roundings of each square, and those of its sums over elements and samples.
+  const N = x.shape[0];
+  const depth = 3 + lossDepth(variants.other, 1, output.data.length / N) + N;
+  const loss = rounding.shallowSum(depth, meanSquare(output, target));
   const results = allResults({ output, dX, gradients: back.parameters });
-  return withLoss(results, rounding.sum(D, loss, squares, 3));
+  return withLoss(results, loss);
 }
 
 /**
