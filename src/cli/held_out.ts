@@ -7,7 +7,8 @@ import type { Schedule } from "../reference/schedule.ts";
 
 /** Seed of every evaluation, so that the figures of all runs can be compared. */
 const EVALUATION_SEED = 0;
-const BATCH = 16;
+/** Images that a model is given at once, at most. */
+export const HELD_OUT_BATCH = 16;
 
 /** ε̂ for a batch with one time (the paper's) per sample. */
 export type BatchModel = (xt: Tensor, times: readonly number[]) => Tensor | Promise<Tensor>;
@@ -26,8 +27,11 @@ export async function heldOutLoss(
   onImages: (done: number) => void = () => {},
 ): Promise<number> {
   let sum = 0, elements = 0;
-  for (let start = 0; start < count; start += BATCH) {
-    const indices = Array.from({ length: Math.min(BATCH, count - start) }, (_, k) => start + k);
+  for (let start = 0; start < count; start += HELD_OUT_BATCH) {
+    const indices = Array.from(
+      { length: Math.min(HELD_OUT_BATCH, count - start) },
+      (_, k) => start + k,
+    );
     const x0 = imageBatch(dataset, indices);
     const times = indices.map((i) => {
       const stream = streamOf("evaluate", i, 0);

@@ -1,5 +1,5 @@
 /**
- * `sample`: draws images from a checkpoint with the reference.
+ * `sample`: draws images from a checkpoint.
  *
  * @module
  */
@@ -8,9 +8,11 @@ import { encodePng } from "../data/png.ts";
 import { writeAtomic } from "../data/write_atomic.ts";
 import type { Checkpoint } from "../spec/checkpoint.ts";
 import type { Parameters } from "../spec/unet_parameters.ts";
+import { compileText } from "./backend.ts";
+import { checkDeviceFlags, DEVICE_FLAGS, openBackend } from "./device_flags.ts";
 import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
 import { readCheckpoint } from "./run_folder.ts";
-import { sampleImages } from "./sampling.ts";
+import { samplingProcess } from "./sampling.ts";
 import {
   duration,
   EXIT,
@@ -80,6 +82,13 @@ const SAMPLE = {
       help: "Number of the first sample; each depends on the seed and its number alone.",
     },
     count: { kind: "integer", min: 1, max: 4096, default: 16, help: "How many samples." },
+    batch: {
+      kind: "integer",
+      min: 1,
+      max: 1024,
+      default: 16,
+      help: "Samples that are drawn together; no image depends on it.",
+    },
     columns: {
       kind: "integer",
       min: 1,
@@ -88,6 +97,8 @@ const SAMPLE = {
     },
     zoom: { kind: "integer", min: 1, max: 64, default: 3, help: "Pixels per pixel." },
     out: { kind: "text", placeholder: "FILE", default: "runs/samples.png", help: "The PNG file." },
+    json: { kind: "switch", help: "Say what was drawn, where and how fast as a line of JSON." },
+    ...DEVICE_FLAGS,
   },
   examples: [
     ["deno task sample", "16 digits from the model that comes with the package"],
@@ -102,6 +113,10 @@ const SAMPLE = {
     [
       "deno task sample --sampler ddim --steps 50 --out runs/ddim.png",
       "Half the steps, and the same noise always gives the same digit",
+    ],
+    [
+      "deno task sample --count 256 --batch 64 --device webgpu --json",
+      "Many digits on the GPU, 64 at a time; without one this is an error",
     ],
   ],
 } as const satisfies CommandSpec<Record<string, Flag>>;
@@ -120,32 +135,42 @@ export async function sample(args: readonly string[]): Promise<number> {
       );
     }
   }
+  checkDeviceFlags(values);
   const { file, checkpoint } = await readCheckpoint(values.checkpoint);
+  const { unet: config, schedule, step } = checkpoint;
+  const weights = weightsOf(checkpoint, values.weights, file);
+  const { respaced } = samplingProcess(config, schedule, values);
   // Before the long part: a place that cannot be written to is told at once.
   await Deno.mkdir(folderOf(values.out), { recursive: true });
+  const { out, zoom, columns, seed, first, count, sampler } = values;
+  const lacking = values.clip === "dynamic" ? "dynamic clipping" : undefined;
+  const backend = await openBackend(values, { lacking });
+  const { device, adapter } = backend;
   const start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
   const progress = new ProgressLine();
-  const images = await sampleImages(
-    checkpoint.unet,
-    weightsOf(checkpoint, values.weights, file),
-    checkpoint.schedule,
-    values,
-    (share) => {
-      const left = (1 / share - 1) * (performance.now() - start) / 1000;
-      progress.update(`sampling: ${Math.round(100 * share)} %  ${duration(left)} left`);
-    },
-  );
+  const images = await backend.sampleImages(config, weights, schedule, values, {
+    onCompile: (compiling) => progress.update(compileText(compiling)),
+    onShare: (share) =>
+      progress.update(
+        `sampling: ${Math.round(100 * share)} %  ${duration((1 / share - 1) * elapsed())} left`,
+      ),
+  });
+  backend.close();
   progress.finish();
-  const { zoom, columns } = values;
-  const png = encodePng(imageGrid(images, { zoom, columns }));
-  await writeAtomic(values.out, png);
+  const seconds = elapsed();
+  await writeAtomic(out, encodePng(imageGrid(images, { zoom, columns })));
+  if (values.json) {
+    const timesteps = Array.from(respaced.timesteps).reverse();
+    const drawn = { seed, first, count, sampler, timesteps };
+    say(JSON.stringify({ file: out, checkpoint: file, step, device, adapter, seconds, ...drawn }));
+    return EXIT.success;
+  }
   note(
-    `${values.count} ${
-      values.count === 1 ? "sample" : "samples"
-    } of ${file} (step ${checkpoint.step}, ${values.weights} weights) in ` +
-      duration((performance.now() - start) / 1000),
+    `${count} ${count === 1 ? "sample" : "samples"} of ${file} (step ${step}, ${values.weights} ` +
+      `weights) in ${duration(seconds)}${adapter === null ? "" : ` on ${adapter}`}`,
   );
-  say(values.out);
+  say(out);
   return EXIT.success;
 }
 

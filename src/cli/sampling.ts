@@ -1,20 +1,16 @@
 /**
- * Drawing images from a checkpoint with the reference.
+ * What there is to draw from a checkpoint, and the noise that it is drawn from.
  *
  * @module
  */
 import { ArgumentError } from "../math/errors.ts";
 import { normalTensor, streamOf } from "../math/noise.ts";
-import { type Tensor, tensor } from "../math/tensor.ts";
+import { sizeOf, type Tensor, tensor } from "../math/tensor.ts";
 import { type Clip, CLIP_TO_DATA } from "../reference/clip.ts";
 import { selectTimesteps, type Spacing } from "../reference/respacing.ts";
-import { sampleDdim, sampleDdpm } from "../reference/sample.ts";
-import { createSchedule } from "../reference/schedule.ts";
-import { unet } from "../reference/unet.ts";
+import { createSchedule, type Schedule } from "../reference/schedule.ts";
 import type { ScheduleConfig } from "../spec/schedule_config.ts";
 import { sampleHeightWidth, type UNetConfig } from "../spec/unet_config.ts";
-import type { Parameters } from "../spec/unet_parameters.ts";
-import { networkTimes } from "./trainer.ts";
 
 /** How x̂_0 is kept in range, by name. */
 export const CLIPS = {
@@ -44,28 +40,38 @@ export interface SamplingOptions {
   readonly first: number;
   /** How many samples. */
   readonly count: number;
+  /** Samples that go through the network together; no image depends on it. */
+  readonly batch: number;
 }
 
-/** Samples that go through the network together; the images do not depend on it. */
-const BATCH = 16;
+/** The process that samples are drawn by. */
+export interface SamplingProcess {
+  /** The schedule, of the times to visit alone. */
+  readonly respaced: Schedule;
+  /** `[C, H, W]` */
+  readonly imageShape: readonly [C: number, H: number, W: number];
+}
 
 /**
- * Draws samples number first..first + count − 1. Sample i starts from stream ("sample", i, 0) and
- * takes the z of time t from ("sample", i, t): it depends on the seed and i, never on the batch.
+ * The times to visit and the images to draw.
  *
- * @param onProgress called with the share of all work that is done, 0..1.
- * @returns shape `[count, C, H, W]`, values near [−1, 1].
  * @throws {ArgumentError} if the options do not fit the schedule, or the network does not predict ε of
  * images of a known size.
  */
-export async function sampleImages(
+export function samplingProcess(
   config: UNetConfig,
-  parameters: Parameters,
   schedule: ScheduleConfig,
-  options: SamplingOptions,
-  onProgress: (share: number) => void = () => {},
-): Promise<Tensor> {
-  const { sampler, steps, spacing, eta, variance, seed, first, count } = options;
+  { steps, spacing }: Pick<SamplingOptions, "steps" | "spacing">,
+): SamplingProcess {
+  const { T } = createSchedule(schedule);
+  const keep = selectTimesteps({ T, spacing, steps }).reverse();
+  return {
+    respaced: createSchedule({ ...schedule, keep }),
+    imageShape: imageShapeOf(config),
+  };
+}
+
+function imageShapeOf(config: UNetConfig): readonly [C: number, H: number, W: number] {
   const size = sampleHeightWidth(config);
   if (size === null) throw new ArgumentError("Expected a U-Net with a sample_size but got null");
   if (config.outChannels !== config.inChannels) {
@@ -74,38 +80,35 @@ export async function sampleImages(
         `${config.outChannels}`,
     );
   }
-  const { T } = createSchedule(schedule);
-  const keep = selectTimesteps({ T, spacing, steps }).reverse();
-  const respaced = createSchedule({ ...schedule, keep });
-  const imageShape = [config.inChannels, ...size];
-  const images: Float32Array[] = [];
-  for (let start = 0; start < count; start += BATCH) {
-    const N = Math.min(BATCH, count - start);
+  return [config.inChannels, ...size];
+}
+
+/** z of a batch's samples at time t; x_T at time 0. */
+export type NoiseAt = (t: number) => Tensor;
+
+/**
+ * Draws samples batch by batch.
+ *
+ * @param draw images of N samples, the first of them number `start` of those that are asked for.
+ * @returns shape `[count, C, H, W]`.
+ */
+export async function sampleBatches(
+  config: UNetConfig,
+  { seed, first, count, batch }: SamplingOptions,
+  draw: (noiseAt: NoiseAt, N: number, start: number) => Promise<Tensor>,
+): Promise<Tensor> {
+  const imageShape = imageShapeOf(config);
+  const images = tensor([count, ...imageShape]);
+  for (let start = 0; start < count; start += batch) {
+    const N = Math.min(batch, count - start);
     const noiseAt = (t: number) =>
       normalTensor(
         seed,
         Array.from({ length: N }, (_, n) => streamOf("sample", first + start + n, t)),
         [N, ...imageShape],
       );
-    const model = (x: Tensor, t: number) =>
-      unet(config, parameters, x, networkTimes(new Array(N).fill(t)));
-    const onStep = ({ step, steps }: { step: number; steps: number }) =>
-      onProgress((start + N * step / steps) / count);
-    const common = { clip: CLIPS[options.clip], onStep };
-    const x0 = sampler === "ddpm"
-      ? await sampleDdpm(respaced, model, noiseAt(0), noiseAt, { ...common, variance })
-      : await sampleDdim(respaced, model, noiseAt(0), noiseAt, { ...common, eta });
-    images.push(x0.data);
+    const x0 = await draw(noiseAt, N, start);
+    images.data.set(x0.data, start * sizeOf(imageShape));
   }
-  return tensor([count, ...imageShape], concatenated(images));
-}
-
-function concatenated(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return images;
 }

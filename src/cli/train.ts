@@ -1,5 +1,5 @@
 /**
- * `train`: trains a U-Net on MNIST with the reference.
+ * `train`: trains a U-Net on MNIST.
  *
  * @module
  */
@@ -9,23 +9,17 @@ import { loadMnist } from "../data/mnist.ts";
 import { encodePng } from "../data/png.ts";
 import { writeAtomic } from "../data/write_atomic.ts";
 import { createSchedule, type Schedule } from "../reference/schedule.ts";
-import { unet } from "../reference/unet.ts";
-import type { Checkpoint } from "../spec/checkpoint.ts";
+import type { Checkpoint, RunOptions } from "../spec/checkpoint.ts";
 import type { Parameters } from "../spec/unet_parameters.ts";
+import { type Backend, compileText, type Compiling } from "./backend.ts";
+import { checkDeviceFlags, openBackend, PLACE_OPTIONS } from "./device_flags.ts";
 import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
-import { heldOutLoss } from "./held_out.ts";
-import {
-  appendMetric,
-  keepMetricsUpTo,
-  runFile,
-  saveCheckpoint,
-  saveConfig,
-  saveModel,
-} from "./run_folder.ts";
-import { sampleImages } from "./sampling.ts";
-import { duration, EXIT, FailureError, note, ProgressLine, runCommand, say } from "./terminal.ts";
-import { startRun, TRAIN_FLAGS, type TrainRequest } from "./train_options.ts";
-import { networkTimes, type OptimiserOptions, trainBatch, trainStep } from "./trainer.ts";
+import { HELD_OUT_BATCH, heldOutLoss } from "./held_out.ts";
+import { appendMetric, keepMetricsUpTo, runFile, saveConfig, saveModel } from "./run_folder.ts";
+import type { SamplingOptions } from "./sampling.ts";
+import { EXIT, note, ProgressLine, runCommand, say } from "./terminal.ts";
+import { type Run, startRun, TRAIN_FLAGS, type TrainRequest } from "./train_options.ts";
+import { trainSteps } from "./training_loop.ts";
 
 const TRAIN = {
   name: "train",
@@ -35,6 +29,14 @@ const TRAIN = {
     ["deno task train", "The tiny preset, a few minutes on one core, into runs/tiny"],
     ["deno task train --steps 2000 --resume", "Go on with that run, exactly as if never stopped"],
     ["deno task train --seed 7 --steps 100 --out runs/short", "A short run of another seed"],
+    [
+      "deno task train --preset mnist --batch 32 --device webgpu",
+      "A ten times larger network on the GPU; without one this is an error",
+    ],
+    [
+      "deno task train --device cpu --out runs/exact",
+      "With the reference, whose bytes are the same on every machine",
+    ],
   ],
 } as const satisfies CommandSpec<Record<string, Flag>>;
 
@@ -45,39 +47,59 @@ export async function train(args: readonly string[]): Promise<number> {
     say(helpText(TRAIN));
     return EXIT.success;
   }
-  const request: TrainRequest = { values, given };
-  const trainingSet = await loadMnist("train", values.data);
-  const run = await startRun(request, trainingSet);
-  await saveConfig(run.folder, run.checkpoint);
-  await keepMetricsUpTo(run.folder, run.checkpoint.step);
+  checkDeviceFlags(values);
+  const dataset = await loadMnist("train", values.data);
+  const run = await startRun({ values, given }, dataset);
+  const recorded = values.resume ? run.checkpoint.train : undefined;
+  const backend = await openBackend(values, { recorded });
+  try {
+    return await trainOn(backend, run, dataset, values);
+  } finally {
+    backend.close();
+  }
+}
 
-  const schedule = createSchedule(run.checkpoint.schedule);
+/** Trains, judges and draws on a backend; returns the exit code. */
+async function trainOn(
+  backend: Backend,
+  run: Run,
+  dataset: ImageDataset,
+  values: TrainRequest["values"],
+): Promise<number> {
+  const { folder, batch, accumulate, optimiser } = run;
+  const from = { ...run.checkpoint, train: trainedOn(backend, run.checkpoint.train) };
+  await saveConfig(folder, from);
+  await keepMetricsUpTo(folder, from.step);
+  const schedule = createSchedule(from.schedule);
   const interrupted = interruption();
-  const done = await trainSteps(
-    run.folder,
-    run.checkpoint,
-    run.optimiser,
-    schedule,
-    trainingSet,
-    { steps: values.steps, batch: run.batch, saveEvery: values["save-every"] },
-    interrupted,
+  const progress = new ProgressLine();
+  const state = { ...from.training, ema: from.ema };
+  const trainer = await backend.trainer(
+    { config: from.unet, schedule, seed: from.seed, state, batch, accumulate, optimiser },
+    (compiling) => progress.update(compileText(compiling)),
   );
+  const { steps, "save-every": saveEvery } = values;
+  const done = await trainSteps({
+    ...{ folder, from, trainer, schedule, dataset, steps, batch, saveEvery, interrupted, progress },
+  });
+  trainer.close();
   if (interrupted.aborted) {
-    note(`stopped after step ${done.step}; go on with --resume --out ${run.folder}`);
+    note(`stopped after step ${done.step}; go on with --resume --out ${folder}`);
     return EXIT.interrupted;
   }
-  await saveModel(run.folder, done);
-  say(runFile(run.folder, "model"));
-  if (values.eval > 0) await evaluate(run.folder, done, schedule, values.data, values.eval);
-  if (values.samples > 0) await drawSamples(run.folder, done, values);
+  await saveModel(folder, done);
+  say(runFile(folder, "model"));
+  if (values.eval > 0) await evaluate(backend, folder, done, schedule, values.data, values.eval);
+  if (values.samples > 0) await drawSamples(backend, folder, done, values);
   return EXIT.success;
 }
 
-/** How long a run goes on and how often it is saved. */
-interface Pace {
-  readonly steps: number;
-  readonly batch: number;
-  readonly saveEvery: number;
+/** A run's options, with the backend that it goes on with in place of the one before. */
+function trainedOn({ record }: Backend, options: RunOptions): RunOptions {
+  const others = Object.entries(options).filter(([name]) =>
+    !PLACE_OPTIONS.some((place) => place === name)
+  );
+  return { ...Object.fromEntries(others), ...record };
 }
 
 /** Aborted by the first Ctrl-C, after which the step under way is finished and saved. */
@@ -91,61 +113,9 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
-/** Trains from a checkpoint to step `pace.steps`, or until interrupted, and saves it. */
-async function trainSteps(
-  folder: string,
-  from: Checkpoint & { readonly training: NonNullable<Checkpoint["training"]> },
-  optimiser: OptimiserOptions,
-  schedule: Schedule,
-  dataset: ImageDataset,
-  pace: Pace,
-  interrupted: AbortSignal,
-): Promise<Checkpoint> {
-  const { unet: config, seed } = from;
-  const at = (step: number, { ema, ...training }: typeof state): Checkpoint => (
-    { ...from, step, ema, training }
-  );
-  let state = { ...from.training, ema: from.ema };
-  let step = from.step;
-  let smooth = NaN;
-  const start = performance.now();
-  const progress = new ProgressLine();
-  while (step < pace.steps && !interrupted.aborted) {
-    const batch = trainBatch(dataset, schedule, seed, step, pace.batch);
-    step++;
-    const result = trainStep(config, schedule, seed, state, batch, step, optimiser);
-    if (!Number.isFinite(result.loss)) {
-      progress.finish();
-      throw new FailureError(
-        `Expected a finite loss at step ${step} but got ${result.loss}: try a lower --lr; ` +
-          `${runFile(folder, "checkpoint")} is from before it`,
-      );
-    }
-    state = result.state;
-    const { loss, gradNorm } = result;
-    await appendMetric(folder, { kind: "train", step, loss, gradNorm });
-    if (step % pace.saveEvery === 0 && step < pace.steps) {
-      await saveCheckpoint(folder, at(step, state));
-    }
-
-    smooth = Number.isNaN(smooth) ? loss : 0.95 * smooth + 0.05 * loss;
-    const seconds = (performance.now() - start) / 1000;
-    const rate = (step - from.step) / seconds;
-    progress.update(
-      `step ${step}/${pace.steps}  loss ${smooth.toFixed(4)}  ` +
-        `${(rate * pace.batch).toFixed(1)} images/s  ${duration((pace.steps - step) / rate)} left`,
-    );
-    // Lets a signal in.
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-  progress.finish();
-  const done = at(step, state);
-  await saveCheckpoint(folder, done);
-  return done;
-}
-
 /** Measures L_simple on test images, of the weights and of their average. */
 async function evaluate(
+  backend: Backend,
   folder: string,
   { unet: config, training, ema, step }: Checkpoint,
   schedule: Schedule,
@@ -155,9 +125,11 @@ async function evaluate(
   const test = await loadMnist("test", data);
   const images = Math.min(count, test.count);
   const progress = new ProgressLine();
+  const onCompile = (compiling: Compiling) => progress.update(compileText(compiling));
+  const predictor = await backend.predictor(config, HELD_OUT_BATCH, onCompile);
   const lossOf = (name: string, parameters: Parameters) =>
     heldOutLoss(
-      (xt, times) => unet(config, parameters, xt, networkTimes(times)),
+      (xt, times) => predictor.predict(parameters, xt, times),
       schedule,
       test,
       images,
@@ -165,6 +137,7 @@ async function evaluate(
     );
   const raw = await lossOf("the weights", training?.model ?? ema);
   const averaged = await lossOf("their average", ema);
+  predictor.close();
   progress.finish();
   await appendMetric(folder, { kind: "heldOut", step, images, raw, ema: averaged });
   say(
@@ -175,28 +148,28 @@ async function evaluate(
 
 /** Draws the grid of a run's end. */
 async function drawSamples(
+  backend: Backend,
   folder: string,
   { unet: config, ema, schedule, seed }: Checkpoint,
   values: { readonly samples: number; readonly "sample-steps": number },
 ): Promise<void> {
   const progress = new ProgressLine();
-  const images = await sampleImages(
-    config,
-    ema,
-    schedule,
-    {
-      sampler: "ddpm",
-      steps: values["sample-steps"],
-      spacing: "trailing",
-      eta: 0,
-      variance: "betaTilde",
-      clip: "static",
-      seed,
-      first: 0,
-      count: values.samples,
-    },
-    (share) => progress.update(`sampling: ${Math.round(100 * share)} %`),
-  );
+  const options: SamplingOptions = {
+    sampler: "ddpm",
+    steps: values["sample-steps"],
+    spacing: "trailing",
+    eta: 0,
+    variance: "betaTilde",
+    clip: "static",
+    seed,
+    first: 0,
+    count: values.samples,
+    batch: 16,
+  };
+  const images = await backend.sampleImages(config, ema, schedule, options, {
+    onCompile: (compiling) => progress.update(compileText(compiling)),
+    onShare: (share) => progress.update(`sampling: ${Math.round(100 * share)} %`),
+  });
   progress.finish();
   const path = runFile(folder, "samples");
   await writeAtomic(path, encodePng(imageGrid(images, { zoom: 3 })));

@@ -13,6 +13,7 @@ import {
   unetConfigToDiffusers,
 } from "../spec/unet_config.ts";
 import { MNIST, MNIST_TINY } from "../spec/unet_presets.ts";
+import { DEVICE_FLAGS } from "./device_flags.ts";
 import type { Flag, FlagValues } from "./flags.ts";
 import { exists, readCheckpoint, runFile } from "./run_folder.ts";
 import { FailureError, UsageError } from "./terminal.ts";
@@ -41,6 +42,13 @@ export const TRAIN_FLAGS = {
   seed: { kind: "integer", min: 0, max: MAX, default: 0, help: "Seed of everything random." },
   steps: { kind: "integer", min: 1, max: 2 ** 28, default: 1000, help: "Optimiser steps in all." },
   batch: { kind: "integer", min: 1, max: 1024, default: 8, help: "Images per step." },
+  accumulate: {
+    kind: "integer",
+    min: 1,
+    max: 1024,
+    default: 1,
+    help: "Parts of a batch, one after the other, on a device where it does not fit whole.",
+  },
   lr: { kind: "number", min: 1e-9, max: 1, default: 3e-3, help: "Learning rate." },
   warmup: {
     kind: "integer",
@@ -75,6 +83,7 @@ export const TRAIN_FLAGS = {
     default: 100,
     help: "Steps to draw each of them with.",
   },
+  ...DEVICE_FLAGS,
 } as const satisfies Record<string, Flag>;
 
 /** A command line of `train`. */
@@ -88,11 +97,16 @@ export interface Run {
   readonly folder: string;
   readonly checkpoint: Checkpoint & { readonly training: TrainingState };
   readonly batch: number;
+  /** Parts of a batch. */
+  readonly accumulate: number;
   readonly optimiser: OptimiserOptions;
 }
 
 /** Flags that a run keeps for life, with the names that its checkpoint knows them by. */
-const LASTING = ["batch", "lr", "warmup", "ema", "clip-norm"] as const;
+const LASTING = ["batch", "accumulate", "lr", "warmup", "ema", "clip-norm"] as const;
+
+/** Values that a checkpoint does not write down. */
+const UNWRITTEN: RunOptions = { accumulate: 1 };
 
 /**
  * The run that a command line asks for: a new one, or with `--resume` the one in its folder with its
@@ -115,6 +129,7 @@ export async function startRun(request: TrainRequest, dataset: ImageDataset): Pr
     folder,
     checkpoint,
     batch: option("batch"),
+    accumulate: option("accumulate"),
     optimiser: {
       lr: option("lr"),
       warmup: option("warmup"),
@@ -136,11 +151,20 @@ async function started(
       `Expected a new run but found ${file}: go on with it by --resume, or choose another --out`,
     );
   }
+  if (values.batch % values.accumulate !== 0) {
+    throw new UsageError(
+      `Expected --accumulate to divide --batch ${values.batch} but got ${values.accumulate}`,
+    );
+  }
   const unet = await networkOf(values);
   const { ema, ...training } = initialState(unet, values.seed);
   const train: RunOptions = {
     images: dataset.count,
-    ...Object.fromEntries(LASTING.map((name) => [name, values[name]])),
+    ...Object.fromEntries(
+      LASTING.filter((name) => values[name] !== UNWRITTEN[name]).map((
+        name,
+      ) => [name, values[name]]),
+    ),
   };
   return { unet, schedule: DDPM_SCHEDULE, step: 0, seed: values.seed, train, ema, training };
 }
@@ -164,7 +188,7 @@ async function resumed(request: TrainRequest, folder: string): Promise<Resumable
       `Expected a checkpoint to go on training from but ${file} only holds weights to sample from`,
     );
   }
-  const kept: Record<string, unknown> = { ...train, seed };
+  const kept: Record<string, unknown> = { ...UNWRITTEN, ...train, seed };
   for (const name of [...LASTING, "seed"] as const) {
     if (given.has(name) && values[name] !== kept[name]) {
       throw new UsageError(
@@ -206,7 +230,7 @@ function checkFits({ unet, train }: Checkpoint, dataset: ImageDataset): void {
 }
 
 function numberOption(train: RunOptions, name: string, file: string): number {
-  const value = train[name];
+  const value = train[name] ?? UNWRITTEN[name];
   if (typeof value === "number") return value;
   throw new FailureError(`Expected the run's ${name} in the checkpoint ${file} but got ${value}`);
 }

@@ -128,7 +128,7 @@ export function trainStep(
     options.clipNorm,
   );
   const next = adamStepAll({ params: state.model, m: state.m, v: state.v }, gradients, step, {
-    lr: options.lr * Math.min(1, step / Math.max(1, options.warmup)),
+    lr: learningRate(options, step),
   });
   const ema = emaStepAll(state.ema, next.params, emaDecay(options.ema, step));
   return {
@@ -141,6 +141,11 @@ export function trainStep(
 /** The network counts times from 0, the paper from 1. */
 export function networkTimes(times: readonly number[]): number[] {
   return times.map((t) => t - 1);
+}
+
+/** The learning rate of a step: it rises over the warm-up, and stays. */
+export function learningRate({ lr, warmup }: OptimiserOptions, step: number): number {
+  return lr * Math.min(1, step / Math.max(1, warmup));
 }
 
 /** min(decay, (1 + step)/(10 + step)): a young average must forget its random start sooner. */
