@@ -76,16 +76,16 @@ export class RoundedLayers extends Layers {
     const { rounding } = this;
     const { weight, bias } = this.#named(name);
     const [O, C, kernel] = weight.shape;
-    const zeros = zerosLike(bias);
-    const exact = nn.conv2d(x, weight, zeros, options);
-    const [N, , H, W] = exact.shape;
-    const layer = { kernel, stride: options.stride ?? 1, C, O, H, W };
-    const algorithm = convAlgorithm(this.variants, layer);
+    const { stride = 1 } = options;
+    // A U-Net's convolutions keep the extent or halve it.
+    const [N, , H, W] = x.shape.map((size, axis) => axis < 2 ? size : size / stride);
+    const algorithm = convAlgorithm(this.variants, { kernel, stride, C, O, H, W });
     const m = algorithm === "winograd4" ? 4 : algorithm === "winograd2" ? 2 : null;
+    const zeros = zerosLike(bias);
     const sums = m === null
       ? this.#sums(
         sizeOf(C, kernel, kernel),
-        exact,
+        nn.conv2d(x, weight, zeros, options),
         nn.conv2d(squared(x), squared(weight), zeros, options),
       )
       : roundedWinograd(rounding, m, x, weight);

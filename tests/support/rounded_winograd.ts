@@ -18,56 +18,103 @@ import type { RandomRounding } from "./random_rounding.ts";
 /** Planes ξ of matrices `[rows, columns]`. */
 type Planes = readonly Float64Array[];
 
-/** Σ_k row[k]·d[at + k·stride], rounded as the shader does; a row of a single ±1 is a copy. */
-function combination(
-  rounding: RandomRounding,
-  row: readonly number[],
-  d: Float64Array,
-  at: number,
-  stride: number,
-): number {
-  let S = 0, Q = 0, n = 0, units = 0;
-  for (let k = 0; k < row.length; k++) {
-    const c = row[k];
-    if (c === 0) continue;
-    const term = c * d[at + k * stride];
-    S += term;
-    Q += term * term;
-    n++;
-    if (Math.abs(c) === 1) units++;
-  }
-  // A coefficient such as 1/6 is rounded as well.
-  return n === 1 && units === 1 ? S : rounding.sum(n, S, Q, units === n ? 0 : 2);
+/** A row of a matrix without its zeros. */
+interface SparseRow {
+  readonly places: readonly number[];
+  readonly coefficients: readonly number[];
+  /** Whether it only copies a number. */
+  readonly copies: boolean;
+  /** Roundings of a term: none with ±1; else its product, and a coefficient such as 1/6. */
+  readonly perTerm: number;
 }
 
-/** L·d·Lᵀ of a square d. */
-function sandwich(rounding: RandomRounding, L: Matrix, d: Float64Array): Float64Array {
-  const size = L[0].length, out = L.length;
-  const left = new Float64Array(out * size), both = new Float64Array(out * out);
-  for (let i = 0; i < out; i++) {
-    for (let j = 0; j < size; j++) left[i * size + j] = combination(rounding, L[i], d, j, size);
+function sparse(row: readonly number[]): SparseRow {
+  const places = [...row.keys()].filter((k) => row[k] !== 0);
+  const coefficients = places.map((k) => row[k]);
+  const units = coefficients.every((c) => Math.abs(c) === 1);
+  return { places, coefficients, copies: units && places.length === 1, perTerm: units ? 0 : 2 };
+}
+
+/** d → L·d·Lᵀ of squares, rounded as the shader does; its result is overwritten by the next. */
+class Sandwich {
+  readonly #rows: readonly SparseRow[];
+  readonly #size: number;
+  readonly #left: Float64Array;
+  readonly #both: Float64Array;
+  /** What is transformed next: to be filled by the caller. */
+  readonly d: Float64Array;
+
+  constructor(readonly rounding: RandomRounding, L: Matrix) {
+    this.#rows = L.map(sparse);
+    this.#size = L[0].length;
+    this.#left = new Float64Array(L.length * this.#size);
+    this.#both = new Float64Array(L.length ** 2);
+    this.d = new Float64Array(this.#size ** 2);
   }
-  for (let i = 0; i < out; i++) {
-    for (let j = 0; j < out; j++) {
-      both[i * out + j] = combination(rounding, L[j], left, i * size, 1);
+
+  /** L·d·Lᵀ. */
+  transform(): Float64Array {
+    const size = this.#size, out = this.#rows.length;
+    for (let i = 0; i < out; i++) {
+      for (let j = 0; j < size; j++) {
+        this.#left[i * size + j] = this.#combination(this.#rows[i], this.d, j, size);
+      }
     }
+    for (let i = 0; i < out; i++) {
+      for (let j = 0; j < out; j++) {
+        this.#both[i * out + j] = this.#combination(this.#rows[j], this.#left, i * size, 1);
+      }
+    }
+    return this.#both;
   }
-  return both;
+
+  /** Σ_k row[k]·d[at + k·stride]. */
+  #combination(
+    { places, coefficients, copies, perTerm }: SparseRow,
+    d: Float64Array,
+    at: number,
+    stride: number,
+  ): number {
+    let S = 0, Q = 0;
+    for (let k = 0; k < places.length; k++) {
+      const term = coefficients[k] * d[at + places[k] * stride];
+      S += term;
+      Q += term * term;
+    }
+    return copies ? S : this.rounding.sum(places.length, S, Q, perTerm);
+  }
 }
 
-/** L·d·Lᵀ of `count` squares as planes of `count` elements. */
+/** L·d·Lᵀ of `count` squares as planes of `count` elements; `fill` writes square k into zeros. */
 function toPlanes(
   rounding: RandomRounding,
   L: Matrix,
   count: number,
-  square: (k: number) => Float64Array,
+  fill: (k: number, d: Float64Array) => void,
 ): Planes {
+  const sandwich = new Sandwich(rounding, L);
   const planes = Array.from({ length: L.length ** 2 }, () => new Float64Array(count));
   for (let k = 0; k < count; k++) {
-    const values = sandwich(rounding, L, square(k));
+    fill(k, sandwich.d.fill(0));
+    const values = sandwich.transform();
     for (let xi = 0; xi < planes.length; xi++) planes[xi][k] = values[xi];
   }
   return planes;
+}
+
+/** L·d·Lᵀ of every square of `count` in planes, handed to `take`. */
+function fromPlanes(
+  rounding: RandomRounding,
+  L: Matrix,
+  planes: Planes,
+  count: number,
+  take: (k: number, values: Float64Array) => void,
+): void {
+  const sandwich = new Sandwich(rounding, L);
+  for (let k = 0; k < count; k++) {
+    for (let xi = 0; xi < planes.length; xi++) sandwich.d[xi] = planes[xi][k];
+    take(k, sandwich.transform());
+  }
 }
 
 /** A·B of every plane: sums of K products. */
@@ -97,11 +144,9 @@ class Tiles {
     this.count = N * this.rows * this.columns;
   }
 
-  /** Channel c around tile t: `size`² pixels that start `border` above and left of it; zeros outside. */
-  pixels(t: number, c: number, size: number, border: number): Float64Array {
-    const out = new Float64Array(size * size);
-    this.visit(t, c, size, border, (at, i) => out[i] = this.x.data[at]);
-    return out;
+  /** Writes channel c around tile t: `size`² pixels that start `border` above and left of it. */
+  read(t: number, c: number, size: number, border: number, d: Float64Array): void {
+    this.visit(t, c, size, border, (at, i) => d[i] = this.x.data[at]);
   }
 
   /** Calls with every pixel's place in the image and in the tile. */
@@ -127,9 +172,9 @@ class Tiles {
   }
 }
 
-/** The taps of kernel number k. */
-function taps(weight: Tensor, k: number): Float64Array {
-  return Float64Array.from(weight.data.subarray(9 * k, 9 * k + 9));
+/** Writes the taps of kernel number k. */
+function readTaps(weight: Tensor, k: number, d: Float64Array): void {
+  for (let tap = 0; tap < 9; tap++) d[tap] = weight.data[9 * k + tap];
 }
 
 /** conv3x3 of x `[N, C, H, W]` with weight `[O, C, 3, 3]`, stride 1, padding 1. */
@@ -142,22 +187,19 @@ export function roundedWinograd(
   const { BT, G, AT } = winogradMatrices(m);
   const [N, C, H, W] = x.shape, [O] = weight.shape;
   const tiles = new Tiles(m, x), T = tiles.count;
-  const U = toPlanes(rounding, G, O * C, (k) => taps(weight, k));
+  const U = toPlanes(rounding, G, O * C, (k, d) => readTaps(weight, k, d));
   const V = toPlanes(
     rounding,
     BT,
     C * T,
-    (k) => tiles.pixels(k % T, Math.floor(k / T), m + 2, 1),
+    (k, d) => tiles.read(k % T, Math.floor(k / T), m + 2, 1, d),
   );
   const M = products(rounding, U, V, [O, C, T]);
   const y = doubles([N, O, H, W], new Float64Array(N * O * H * W));
   const out = new Tiles(m, y);
-  const f = new Float64Array(M.length);
-  for (let k = 0; k < O * T; k++) {
-    M.forEach((plane, xi) => f[xi] = plane[k]);
-    const values = sandwich(rounding, AT, f);
+  fromPlanes(rounding, AT, M, O * T, (k, values) => {
     out.visit(k % T, Math.floor(k / T), m, 0, (at, i) => y.data[at] = values[i]);
-  }
+  });
   return y;
 }
 
@@ -175,21 +217,19 @@ export function roundedWinogradWeightGradient(
     rounding,
     BT,
     T * C,
-    (k) => inTiles.pixels(Math.floor(k / C), k % C, m + 2, 1),
+    (k, d) => inTiles.read(Math.floor(k / C), k % C, m + 2, 1, d),
   );
   const P = toPlanes(
     rounding,
     transposeMatrix(AT),
     O * T,
-    (k) => outTiles.pixels(k % T, Math.floor(k / T), m, 0),
+    (k, d) => outTiles.read(k % T, Math.floor(k / T), m, 0, d),
   );
   const U = products(rounding, P, V, [O, T, C]);
   const dWeight = doubles([O, C, 3, 3], new Float64Array(9 * O * C));
-  const f = new Float64Array(U.length);
-  for (let k = 0; k < O * C; k++) {
-    U.forEach((plane, xi) => f[xi] = plane[k]);
-    dWeight.data.set(sandwich(rounding, transposeMatrix(G), f), 9 * k);
-  }
+  fromPlanes(rounding, transposeMatrix(G), U, O * C, (k, values) => {
+    dWeight.data.set(values, 9 * k);
+  });
   return dWeight;
 }
 

@@ -29,7 +29,7 @@ import { ANY_STEP, NETWORKS, sizesOf, trainingBatch, trainingState } from "./net
 import { testGpu } from "./run_launch.ts";
 
 const PARTS = ["parameters", "moment1", "moment2", "ema"] as const;
-const RUNS = 6;
+const RUNS = 5;
 
 /** Step k of a run over a case's network, from 1: other images, times and dropout in every step. */
 function stepOf(net: NetworkCase, k: number, optimizer: Partial<OptimizerStep>): TrainingStepCase {
