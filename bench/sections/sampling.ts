@@ -6,7 +6,7 @@
 import { trailingTimesteps } from "../../src/reference/respacing.ts";
 import { createSchedule } from "../../src/reference/schedule.ts";
 import { DDPM_SCHEDULE } from "../../src/spec/schedule_config.ts";
-import { GpuSampler } from "../../src/webgpu/sampler.ts";
+import { GpuSampler, samplerTimes } from "../../src/webgpu/sampler.ts";
 import { GpuUNet } from "../../src/webgpu/unet.ts";
 import { type Bench, extent, timeSubmitted } from "../support/bench.ts";
 import { normals } from "../support/inputs.ts";
@@ -20,11 +20,7 @@ export async function sampling(bench: Bench): Promise<SectionReport> {
   const { gpu, config, parameters, variants, rounds, progress } = bench;
   const { height, width } = extent(config);
   const keep = trailingTimesteps(1000, STEPS).toReversed();
-  const { timesteps, alphaBar, oneMinusAlphaBar } = createSchedule({ ...DDPM_SCHEDULE, keep });
-  const levels = timesteps.map((_, k) => ({
-    alphaBar: alphaBar[k],
-    oneMinusAlphaBar: oneMinusAlphaBar[k],
-  }));
+  const times = samplerTimes(createSchedule({ ...DDPM_SCHEDULE, keep }));
   progress("sampling: compiling");
   const size = { batch: 1, height, width, variants };
   const model = await GpuUNet.create(gpu, config, parameters, size);
@@ -33,7 +29,7 @@ export async function sampling(bench: Bench): Promise<SectionReport> {
   try {
     sampler = await GpuSampler.create(gpu, config, weights, {
       ...size,
-      times: { timesteps, levels },
+      times,
       steps: { kind: "ddpm", prediction: "epsilon", variance: "beta", clipRange: 1 },
     });
     const loop = sampler;

@@ -4,10 +4,11 @@
  * @module
  */
 import { unetParameterCount } from "../spec/unet_parameters.ts";
-import { type AdapterClass, type Gpu, requestGpu } from "../webgpu/device.ts";
+import { type AdapterClass, type DeviceOptions, type Gpu, requestGpu } from "../webgpu/device.ts";
 import { NoAdapterError } from "../webgpu/errors.ts";
 import { trainingPlan, unetPlan } from "../webgpu/unet_plan.ts";
 import { defaultVariants, type Variants } from "../webgpu/variants.ts";
+import { DEVICE_FLAGS } from "./device_flags.ts";
 import {
   type CommandSpec,
   type Flag,
@@ -48,6 +49,8 @@ const INFO = {
       placeholder: "FILE",
       help: "A table that `tune` wrote, to plan with.",
     },
+    adapter: DEVICE_FLAGS.adapter,
+    power: DEVICE_FLAGS.power,
     json: { kind: "switch", help: "The same as JSON." },
   },
   examples: [
@@ -71,19 +74,20 @@ export async function info(args: readonly string[]): Promise<number> {
   }
   const { values } = parsed;
   checkPlanFlags(parsed);
-  say(values.plan ? await planText(values) : await adapterText(values.json));
+  say(values.plan ? await planText(values) : await adapterText(values));
   return EXIT.success;
 }
 
 function checkPlanFlags({ values, given }: Parsed<typeof INFO.flags>): void {
   if (values.plan) return;
-  const lone = [...given].find((name) => name !== "json");
+  const always = ["json", "adapter", "power"];
+  const lone = [...given].find((name) => !always.includes(name));
   if (lone !== undefined) throw new UsageError(`Expected --${lone} only with --plan`);
 }
 
-async function adapterText(json: boolean): Promise<string> {
-  const { device, adapter, adapterClass } = await requestGpu();
-  const raw = await navigator.gpu.requestAdapter();
+async function adapterText(values: InfoValues): Promise<string> {
+  const { device, adapter, adapterClass } = await requestGpu(deviceOptions(values));
+  const raw = await navigator.gpu.requestAdapter({ powerPreference: values.power });
   const offered = raw?.limits ?? device.limits;
   const features = [...raw?.features ?? []].sort();
   const limits = LIMITS.map((name) => ({
@@ -93,7 +97,9 @@ async function adapterText(json: boolean): Promise<string> {
   }));
   const used = features.filter((f) => device.features.has(f));
   device.destroy();
-  if (json) return JSON.stringify({ adapter, adapterClass, limits, features, used }, null, 2);
+  if (values.json) {
+    return JSON.stringify({ adapter, adapterClass, limits, features, used }, null, 2);
+  }
   const number = (value: number): string => value.toLocaleString("en").padStart(15);
   return [
     `adapter   ${adapter}`,
@@ -106,6 +112,10 @@ async function adapterText(json: boolean): Promise<string> {
       limit.name.padEnd(34) + number(limit.adapter) + number(limit.requested)
     ),
   ].join("\n");
+}
+
+function deviceOptions({ adapter, power }: InfoValues): DeviceOptions {
+  return { adapter, powerPreference: power };
 }
 
 async function planText(values: InfoValues): Promise<string> {
@@ -130,7 +140,7 @@ async function planText(values: InfoValues): Promise<string> {
 }
 
 async function plannedVariants(
-  values: Pick<InfoValues, "class" | "variants">,
+  values: InfoValues,
 ): Promise<{ adapterClass: AdapterClass; variants: Variants }> {
   if (values.variants !== undefined) {
     if (values.class !== undefined) {
@@ -138,17 +148,17 @@ async function plannedVariants(
     }
     return await readVariants(values.variants);
   }
-  const adapterClass = values.class ?? await presentClass();
+  const adapterClass = values.class ?? await presentClass(deviceOptions(values));
   return { adapterClass, variants: defaultVariants(adapterClass) };
 }
 
 /** The class of the adapter that is there; a plan needs none. */
-async function presentClass(): Promise<AdapterClass> {
+async function presentClass(options: DeviceOptions): Promise<AdapterClass> {
   let gpu: Gpu;
   try {
-    gpu = await requestGpu();
+    gpu = await requestGpu(options);
   } catch (error) {
-    if (!(error instanceof NoAdapterError)) throw error;
+    if (!(error instanceof NoAdapterError) || options.adapter !== undefined) throw error;
     note("no WebGPU adapter: planned for a software one; choose another by --class");
     return "software";
   }

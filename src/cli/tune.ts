@@ -13,6 +13,7 @@ import {
   type Variants,
 } from "../webgpu/variants.ts";
 import { type VariantTable, variantTableToJson } from "../webgpu/variants_file.ts";
+import { DEVICE_FLAGS } from "./device_flags.ts";
 import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
 import { chosenNetwork, NETWORK_FLAGS, readVariants } from "./networks.ts";
 import { exists } from "./run_folder.ts";
@@ -46,6 +47,8 @@ const TUNE = {
       default: 5,
       help: "Measurements per candidate; the least time of each launch counts.",
     },
+    adapter: DEVICE_FLAGS.adapter,
+    power: DEVICE_FLAGS.power,
     out: {
       kind: "text",
       placeholder: "FILE",
@@ -72,7 +75,7 @@ export async function tune(args: readonly string[]): Promise<number> {
   }
   const network = await chosenNetwork(values);
   const present = await exists(values.out) ? await readVariants(values.out) : null;
-  const gpu = await requestGpu();
+  const gpu = await requestGpu({ adapter: values.adapter, powerPreference: values.power });
   const { adapter, adapterClass } = gpu;
   const progress = new ProgressLine();
   const onProgress = (text: string): void => progress.update(`measuring: ${text}`);

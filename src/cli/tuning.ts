@@ -70,13 +70,15 @@ async function race(
       first ??= executor;
       executors.set(name, executor);
     }
-    const least = new Map<string, number[]>();
+    const least = new Map([...executors.keys()].map((name) => [name, [] as number[]]));
     for (let round = 0; round <= rounds; round++) {
       const order = [...executors];
       for (const [name, executor] of round % 2 === 0 ? order : order.toReversed()) {
         const times = await launchTimes(gpu, executor, counts);
-        const before = least.get(name) ?? times;
-        if (round > 0) least.set(name, times.map((ms, i) => Math.min(ms, before[i])));
+        const before = least.get(name) ?? [];
+        if (round > 0) {
+          least.set(name, times.map((ms, i) => Math.min(ms, before[i] ?? Infinity)));
+        }
       }
     }
     return new Map([...least].map(([name, times]) => [name, times.reduce((a, b) => a + b, 0)]));

@@ -143,6 +143,9 @@ gpuTest("info says what the adapter is and which limits it has", async () => {
     assert(Array.isArray(used));
     const text = await cli(folder, "info");
     assertStringIncludes(text.stdout, adapter);
+    const other = await cli(folder, "info", "--adapter", "no such adapter");
+    assertEquals([other.code, other.stdout], [1, ""]);
+    assertStringIncludes(other.stderr, `named like "no such adapter" but found "${adapter}"`);
     assertMatch(text.stdout, /^maxStorageBufferBindingSize +[\d,]+ +[\d,]+$/m);
   });
 });
