@@ -33,3 +33,24 @@ export function diffusersName(name: string, levels: number): string {
   ];
   return parts.reduce((text, [from, to]) => text.replace(from, to as string), name);
 }
+
+/** The inverse of {@linkcode diffusersName}. */
+export function ddimName(name: string, levels: number): string {
+  const parts: readonly (readonly [RegExp, string | ((...groups: string[]) => string)])[] = [
+    [/(attentions\.\d+)\.group_norm\./, "$1.norm."],
+    [/(attentions\.\d+)\.to_([qkv])\./, "$1.$2."],
+    [/(attentions\.\d+)\.to_out\.0\./, "$1.proj_out."],
+    [/\.time_emb_proj\./, ".temb_proj."],
+    [/\.conv_shortcut\./, ".nin_shortcut."],
+    [/^time_embedding\.linear_([12])\./, (_, i) => `temb.dense.${Number(i) - 1}.`],
+    [/^conv_norm_out\./, "norm_out."],
+    [/^mid_block\.resnets\.([01])\./, (_, i) => `mid.block_${Number(i) + 1}.`],
+    [/^mid_block\.attentions\.0\./, "mid.attn_1."],
+    [/^up_blocks\.(\d+)\./, (_, level) => `up.${levels - 1 - Number(level)}.`],
+    [/^down_blocks\.(\d+)\./, "down.$1."],
+    [/^(up|down)(\.\d+)\.resnets\./, "$1$2.block."],
+    [/^(up|down)(\.\d+)\.attentions\./, "$1$2.attn."],
+    [/\.(up|down)samplers\.0\./, ".$1sample."],
+  ];
+  return parts.reduce((text, [from, to]) => text.replace(from, to as string), name);
+}

@@ -11,7 +11,7 @@ import {
   unetConfigFromDiffusers,
 } from "../../src/spec/unet_config.ts";
 import { type Parameters, unetParameters } from "../../src/spec/unet_parameters.ts";
-import { diffusersName } from "./ddim_names.ts";
+import { ddimName, diffusersName } from "./ddim_names.ts";
 import { allInDouble, inDouble } from "./doubles.ts";
 import { goldenTensor, readSafetensors } from "./safetensors.ts";
 
@@ -94,46 +94,57 @@ function ddimTiny(): GoldenUnet {
   };
 }
 
-/** u(name, i) of the golden README: a hash of the tensor's name and the index, in [−1, 1). */
-function formula(name: string, i: number): number {
+/** u(name, ·) of the golden README: a hash of the tensor's name and the index, in [−1, 1). */
+function formula(name: string): (i: number) => number {
   let h = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(name)) h = Math.imul(h ^ byte, 0x01000193) >>> 0;
-  let x = (h + i) >>> 0;
-  x = Math.imul(x, 0x9e3779b1) >>> 0;
-  x = (x ^ (x >>> 16)) >>> 0;
-  x = Math.imul(x, 0x85ebca6b) >>> 0;
-  x = (x ^ (x >>> 13)) >>> 0;
-  x = Math.imul(x, 0xc2b2ae35) >>> 0;
-  x = (x ^ (x >>> 16)) >>> 0;
-  return x / 2 ** 31 - 1;
+  return (i) => {
+    let x = (h + i) >>> 0;
+    x = Math.imul(x, 0x9e3779b1) >>> 0;
+    x = (x ^ (x >>> 16)) >>> 0;
+    x = Math.imul(x, 0x85ebca6b) >>> 0;
+    x = (x ^ (x >>> 13)) >>> 0;
+    x = Math.imul(x, 0xc2b2ae35) >>> 0;
+    x = (x ^ (x >>> 16)) >>> 0;
+    return x / 2 ** 31 - 1;
+  };
 }
 
 function formulaTensor(name: string, shape: readonly number[], scale: number, offset = 0): Tensor {
   const size = shape.reduce((a, b) => a * b, 1);
-  const data = Float32Array.from({ length: size }, (_, i) => offset + scale * formula(name, i));
-  return { shape, data };
+  const u = formula(name);
+  return { shape, data: Float32Array.from({ length: size }, (_, i) => offset + scale * u(i)) };
+}
+
+/** x, or the target of the loss, by the formula of the golden README. */
+export function formulaImages(name: "input.x" | "input.target", shape: readonly number[]): Tensor {
+  return formulaTensor(name, shape, 1.7);
+}
+
+/** Weights by the formula of the golden README, from the original code's names. */
+export function formulaParameters(config: UNetConfig): Parameters {
+  return new Map(
+    unetParameters(config).map(({ name, shape }) => {
+      const fanIn = shape.slice(1).reduce((a, b) => a * b, 1);
+      const original = ddimName(name, config.blockOutChannels.length);
+      const value = shape.length >= 2
+        ? formulaTensor(original, shape, Math.sqrt(3 / fanIn))
+        : formulaTensor(original, shape, 0.1, name.endsWith("weight") ? 1 : 0);
+      return [name, value];
+    }),
+  );
 }
 
 function ddimFormula(): GoldenUnet {
   const [known] = readJson("unet_ddim_formula.json").cases;
   const file = readSafetensors("unet_ddim_formula.safetensors");
-  const original = new Map<string, Tensor>();
-  for (const [name, { shape }] of Object.entries<{ shape: number[] }>(known.param_check)) {
-    const fanIn = shape.slice(1).reduce((a, b) => a * b, 1);
-    original.set(
-      name,
-      shape.length >= 2
-        ? formulaTensor(name, shape, Math.sqrt(3 / fanIn))
-        : formulaTensor(name, shape, 0.1, name.endsWith("weight") ? 1 : 0),
-    );
-  }
   const shape = [2, 3, 16, 16];
   return {
     config: DDIM_TINY,
-    parameters: renamed(original),
-    x: formulaTensor("input.x", shape, 1.7),
+    parameters: formulaParameters(DDIM_TINY),
+    x: formulaImages("input.x", shape),
     timesteps: known.t,
-    target: formulaTensor("input.target", shape, 1.7),
+    target: formulaImages("input.target", shape),
     output: goldenTensor(file, "tiny_formula/out"),
     gradX: goldenTensor(file, "tiny_formula/grad_x"),
     loss: known.loss,
