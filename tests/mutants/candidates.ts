@@ -8,6 +8,7 @@
 import ts from "typescript";
 import { OPERATORS } from "./operators.ts";
 import type { Program } from "./program.ts";
+import type { Operator } from "./syntax.ts";
 import { referencesOf, type Unit, unitsOf, visitUnit } from "./units.ts";
 
 /** One mistake in one place. */
@@ -53,7 +54,12 @@ function shortened(text: string): string {
   return line.length > 100 ? `${line.slice(0, 97)}…` : line;
 }
 
-function mutantsOfUnit(unit: Unit, file: string, checker: ts.TypeChecker): Mutant[] {
+function mutantsOfUnit(
+  unit: Unit,
+  file: string,
+  checker: ts.TypeChecker,
+  operators: Readonly<Record<string, Operator>>,
+): Mutant[] {
   const { source } = unit;
   const first = unit.parameters[0] ?? unit.body;
   const context = { checker, unitStart: first.pos, unitEnd: unit.body.end };
@@ -61,9 +67,10 @@ function mutantsOfUnit(unit: Unit, file: string, checker: ts.TypeChecker): Mutan
     const found: Mutant[] = [];
     const seen = new Set<string>(), copies = new Map<string, number>();
     visitUnit(unit, checks, (node) => {
-      for (const [operator, apply] of Object.entries(OPERATORS)) {
-        for (const { node: at, after } of apply(node, context)) {
-          const start = at.getStart(), end = at.end, before = source.text.slice(start, end);
+      for (const [operator, apply] of Object.entries(operators)) {
+        for (const { node: at, after, range } of apply(node, context)) {
+          const { start, end } = range ?? { start: at.getStart(), end: at.end };
+          const before = source.text.slice(start, end);
           if (after === before || seen.has(`${start} ${end} ${after}`)) continue;
           seen.add(`${start} ${end} ${after}`);
           const what = [file, unit.name, operator, before, after].join("\n");
@@ -113,12 +120,17 @@ export function mutated(text: string, mutant: Mutant): string {
 const NOT_EQUATIONS = new Set(["MAX_T", "QUANTITIES", "KINDS", "KIND_LIST"]);
 
 /** Everything that could be run, in the order of the files. */
-export function allMutants(program: Program, root: string): Mutant[] {
+export function allMutants(
+  program: Program,
+  root: string,
+  operators: Readonly<Record<string, Operator>> = OPERATORS,
+  left: ReadonlySet<string> = NOT_EQUATIONS,
+): Mutant[] {
   return program.files.flatMap((source) => {
     const file = source.fileName.slice(root.length + 1);
     return unitsOf(source)
-      .filter((unit) => !NOT_EQUATIONS.has(unit.name))
-      .flatMap((unit) => mutantsOfUnit(unit, file, program.checker));
+      .filter((unit) => !left.has(unit.name))
+      .flatMap((unit) => mutantsOfUnit(unit, file, program.checker, operators));
   });
 }
 
@@ -142,13 +154,17 @@ export function targetsOf(program: Program, root: string): Target[] {
   });
 }
 
-/** How many mutants a unit gets: one, and one more from each of these numbers of candidates on. */
-const MORE_FROM: Readonly<Record<"exported" | "private", readonly number[]>> = {
-  exported: [0, 25, 75],
-  private: [6, 60, 150],
-};
-/** Mutants that an operator has at least, if it finds so many places. */
-const PER_OPERATOR = 6;
+/** How many mutants are chosen. */
+export interface Quota {
+  /** Those of an exported unit: one more from each of these numbers of candidates on. */
+  readonly exported: readonly number[];
+  /** Those of a private one. */
+  readonly private: readonly number[];
+  /** Mutants that an operator has at least, if it finds so many places. */
+  readonly perOperator: number;
+}
+
+const QUOTA: Quota = { exported: [0, 25, 75], private: [6, 60, 150], perOperator: 6 };
 
 /**
  * The mutants that are run. For every unit the ones with the smallest hashes, no two by one operator
@@ -156,7 +172,7 @@ const PER_OPERATOR = 6;
  * special to these equations comes before what any program has. Then more by the operators that have
  * too few.
  */
-export function chosen(mutants: readonly Mutant[]): Mutant[] {
+export function chosen(mutants: readonly Mutant[], quotas: Quota = QUOTA): Mutant[] {
   const places = new Map(
     groups(mutants, ({ operator }) => operator).map((all) => [all[0].operator, all.length]),
   );
@@ -164,7 +180,7 @@ export function chosen(mutants: readonly Mutant[]): Mutant[] {
   const rarity = (a: Mutant, b: Mutant) => places.get(a.operator)! - places.get(b.operator)!;
   const picked = new Set<Mutant>();
   for (const unit of groups(mutants, ({ file, unit }) => `${file} ${unit}`)) {
-    const quota = MORE_FROM[unit[0].exported ? "exported" : "private"]
+    const quota = quotas[unit[0].exported ? "exported" : "private"]
       .filter((candidates) => unit.length >= candidates).length;
     const byOperator = groups([...unit].sort(rank), ({ operator }) => operator);
     const bests = byOperator.map(([best]) => best).sort(rarity);
@@ -174,7 +190,7 @@ export function chosen(mutants: readonly Mutant[]): Mutant[] {
   }
   for (const group of groups([...mutants].sort(rank), ({ operator }) => operator)) {
     const have = group.filter((mutant) => picked.has(mutant)).length;
-    group.filter((mutant) => !picked.has(mutant)).slice(0, Math.max(PER_OPERATOR - have, 0))
+    group.filter((mutant) => !picked.has(mutant)).slice(0, Math.max(quotas.perOperator - have, 0))
       .forEach((mutant) => picked.add(mutant));
   }
   return mutants.filter((mutant) => picked.has(mutant));

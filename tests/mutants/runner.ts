@@ -1,5 +1,5 @@
 /**
- * Runs the properties on a copy of the project with one mutant in it. The copy has no golden data.
+ * Runs tests on a copy of the project with one mutant in it. The copy has no golden data.
  *
  * @module
  */
@@ -8,22 +8,30 @@ import { type Mutant, mutated } from "./candidates.ts";
 /** What became of a mutant. */
 export interface Outcome {
   readonly mutant: Mutant;
-  readonly verdict: "caught" | "hung" | "survived";
+  /** `stillborn`: what the mutant made is no program, so that catching it says nothing. */
+  readonly verdict: "caught" | "hung" | "survived" | "stillborn";
   /** The first test that failed. */
   readonly by: string | null;
   readonly seconds: number;
 }
 
-/** What the properties need; golden data is not among it. */
-const NEEDED = [
-  "src",
-  "tests/properties",
-  "tests/support",
-  "links",
-  "mod.ts",
-  "deno.json",
-  "deno.lock",
-];
+/** What every test needs; golden data is not among it. */
+const NEEDED = ["src", "tests/support", "links", "mod.ts", "deno.json", "deno.lock"];
+
+/** The tests that should notice. */
+export interface Suite {
+  /** Their folder. */
+  readonly folder: string;
+  /** Names of their files. */
+  readonly files: readonly string[];
+  /** What they may do, as options of `deno test`. */
+  readonly permissions: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** The files that are run before the others; without it the one that names the function most often. */
+  readonly first?: (mutant: Mutant) => readonly string[];
+  /** Whether a failed run's output says that the mutant is no program. */
+  readonly isStillborn?: (output: string) => boolean;
+}
 
 function copy(from: string, to: string): void {
   if (!Deno.statSync(from).isDirectory) return Deno.copyFileSync(from, to);
@@ -31,27 +39,39 @@ function copy(from: string, to: string): void {
   for (const { name } of Deno.readDirSync(from)) copy(`${from}/${name}`, `${to}/${name}`);
 }
 
-/** Files of `folder` that are tests, by name. */
-export function propertyFiles(folder: string): string[] {
+/** Files of `folder` that are tests, by name, if `part` is in their names. */
+export function testFiles(folder: string, part = ""): string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => name)
-    .filter((name) => name.endsWith("_test.ts")).sort();
+    .filter((name) => name.endsWith("_test.ts") && name.includes(part)).sort();
+}
+
+/** The properties under `root`; `part` is in the names of those that are run. */
+export function properties(root: string, part?: string): Suite {
+  const folder = "tests/properties";
+  return {
+    folder,
+    files: testFiles(`${root}/${folder}`, part),
+    permissions: ["--allow-read", "--allow-env"],
+    env: { SHRINK: "no" },
+  };
 }
 
 /** A copy of the project in which mutants are run one after the other. */
 export class Workshop {
   readonly #folder: string;
-  readonly #properties: readonly string[];
+  readonly #suite: Suite;
   readonly #texts = new Map<string, string>();
 
-  /** Copies what the properties need out of `root`; `part` is in the names of those that are run. */
-  constructor(root: string, part = "") {
+  /** Copies what the tests need out of `root`. */
+  constructor(root: string, suite: Suite) {
     this.#folder = Deno.makeTempDirSync({ prefix: "mutants-" });
+    this.#suite = suite;
     Deno.mkdirSync(`${this.#folder}/tests`);
-    for (const path of NEEDED) copy(`${root}/${path}`, `${this.#folder}/${path}`);
-    this.#properties = propertyFiles(`${root}/tests/properties`)
-      .filter((name) => name.includes(part));
-    for (const name of this.#properties) {
-      this.#texts.set(name, Deno.readTextFileSync(`${root}/tests/properties/${name}`));
+    for (const path of [...NEEDED, suite.folder]) {
+      copy(`${root}/${path}`, `${this.#folder}/${path}`);
+    }
+    for (const name of suite.files) {
+      this.#texts.set(name, Deno.readTextFileSync(`${root}/${suite.folder}/${name}`));
     }
   }
 
@@ -61,17 +81,17 @@ export class Workshop {
   }
 
   /**
-   * Runs the properties without a mutant.
+   * Runs the tests without a mutant.
    *
    * @returns the seconds that each file takes.
    * @throws {Error} if they fail: then nothing could be said.
    */
   async check(): Promise<Map<string, number>> {
     const times = new Map<string, number>();
-    for (const name of this.#properties) {
+    for (const name of this.#suite.files) {
       const { code, seconds, output } = await this.#run([name], 600);
       if (code !== 0) {
-        throw new Error(`Expected the properties to hold but got\n${output.slice(-4000)}`);
+        throw new Error(`Expected the tests to pass but got\n${output.slice(-4000)}`);
       }
       times.set(name, seconds);
     }
@@ -79,7 +99,7 @@ export class Workshop {
   }
 
   /**
-   * The properties with a mutant, those that speak most of its function first. A run that takes several
+   * The tests with a mutant, those that speak most of its function first. A run that takes several
    * times what it took without the mutant is ended: a loop may have no end.
    *
    * @param times what `check` returned.
@@ -95,6 +115,9 @@ export class Workshop {
         const result = await this.#run(files, 15 + 5 * usual);
         seconds += result.seconds;
         if (result.code === null) return { mutant, verdict: "hung", by: null, seconds };
+        if (result.code !== 0 && this.#suite.isStillborn?.(result.output)) {
+          return { mutant, verdict: "stillborn", by: null, seconds };
+        }
         if (result.code !== 0) {
           return { mutant, verdict: "caught", by: failedTest(result.output), seconds };
         }
@@ -105,15 +128,21 @@ export class Workshop {
     }
   }
 
-  /** The file that names the function most often, then the others. */
-  #inOrder({ file, unit }: Mutant): string[][] {
+  /** The suite's first files, or the one that names the function most often; then the others. */
+  #inOrder(mutant: Mutant): string[][] {
+    const { file, unit } = mutant, { files, first } = this.#suite;
+    if (first !== undefined) {
+      const before = first(mutant).filter((name) => files.includes(name));
+      return [...before.map((name) => [name]), files.filter((name) => !before.includes(name))]
+        .filter((names) => names.length > 0);
+    }
     const topic = file.split("/").pop()!.replace(".ts", "");
     const word = new RegExp(`\\b${unit.split(".").pop()!.replace("#", "")}\\b`, "g");
     const score = (name: string) =>
       (this.#texts.get(name)!.match(word) ?? []).length +
       (this.#texts.get(name)!.includes(`/${topic}.ts"`) ? 0.5 : 0) + (name.includes(topic) ? 1 : 0);
-    const order = [...this.#properties].sort((a, b) => score(b) - score(a));
-    return [order.slice(0, 1), order.slice(1)].filter((files) => files.length > 0);
+    const order = [...files].sort((a, b) => score(b) - score(a));
+    return [order.slice(0, 1), order.slice(1)].filter((names) => names.length > 0);
   }
 
   async #run(
@@ -126,12 +155,11 @@ export class Workshop {
         "test",
         "--no-check",
         "--fail-fast",
-        "--allow-read",
-        "--allow-env",
-        ...files.map((name) => `tests/properties/${name}`),
+        ...this.#suite.permissions,
+        ...files.map((name) => `${this.#suite.folder}/${name}`),
       ],
       cwd: this.#folder,
-      env: { NO_COLOR: "1", SHRINK: "no" },
+      env: { NO_COLOR: "1", ...this.#suite.env },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",

@@ -13,10 +13,11 @@ export interface Context {
   readonly unitEnd: number;
 }
 
-/** A replacement of a node's text. */
+/** A replacement of a node's text, or of a range within it. */
 export interface Edit {
   readonly node: ts.Node;
   readonly after: string;
+  readonly range?: { readonly start: number; readonly end: number };
 }
 
 const K = ts.SyntaxKind;

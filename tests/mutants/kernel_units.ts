@@ -1,0 +1,48 @@
+/**
+ * What of the kernels is left unchanged, and why no test of a kernel could notice a change.
+ *
+ * @module
+ */
+
+const GROUPING =
+  "how invocations are grouped; shader and launch take the number from the same place";
+const FIGURE = "a figure for tables, not part of a result";
+const DEPTH = "an error bound's argument, for tests";
+const CHOICE = "a choice among variants that compute the same";
+
+/** Reasons by the names of units. */
+export const LEFT: Readonly<Record<string, string>> = {
+  WORKGROUP: GROUPING,
+  MOST_PER_INVOCATION: GROUPING,
+  LANES: GROUPING,
+  TOTAL_LANES: GROUPING,
+  GROUP_LANES: GROUPING,
+  GUIDANCE_LANES: GROUPING,
+  CHANNEL_LANES: GROUPING,
+  SUM_LANES: GROUPING,
+  ROW_LANES: GROUPING,
+  PARTS_PER_WORKGROUP: GROUPING,
+  SUMS_PER_WORKGROUP: GROUPING,
+  ROWS_PER_WORKGROUP: GROUPING,
+  CHANNELS_PER_WORKGROUP: GROUPING,
+  SIDE: GROUPING,
+  DEPTH: GROUPING,
+  REGISTER_TILES: CHOICE,
+  LOAD: CHOICE,
+  TURN: CHOICE,
+  registerCost: CHOICE,
+  registerLaunch: CHOICE,
+  ENOUGH_WORKGROUPS: CHOICE,
+  workgroupLaunch: CHOICE,
+  VARIANTS: CHOICE,
+  kernelName: FIGURE,
+  gemmFlops: FIGURE,
+  gemmBytes: FIGURE,
+  costOf: FIGURE,
+  flopsOf: FIGURE,
+  multiplications: FIGURE,
+  normDepth: DEPTH,
+  lossDepth: DEPTH,
+  sumDepth: DEPTH,
+  rowDepth: DEPTH,
+};
