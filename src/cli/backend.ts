@@ -46,7 +46,7 @@ export interface StepResult {
 
 /** A run's weights, average and moments, and what moves them. */
 export interface Trainer {
-  /** Steps that may be asked for before the first of them is waited for. */
+  /** Results that may still be missing when the next step is asked for. */
   readonly ahead: number;
   /** Takes a step after all that were asked for before; `step` is its number, the first is 1. */
   step(batch: TrainBatch, step: number): Promise<StepResult>;

@@ -120,7 +120,7 @@ function changeOf(before: Recorded, now: Recorded): string | null {
   const [from, to] = [before, now].map(placeOf);
   return from === to
     ? "trained so far with another variant table"
-    : `trained so far ${from}, from here on ${to}`;
+    : `trained so far ${from}, now ${to}`;
 }
 
 function placeOf({ device, adapter }: Recorded): string {

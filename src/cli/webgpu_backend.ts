@@ -35,8 +35,8 @@ import {
   type TrainBatch,
 } from "./trainer.ts";
 
-/** Steps under way at once: the device does not wait for the host, and a bad loss shows soon. */
-const AHEAD = 3;
+/** With the step that is asked for next three are under way: the device does not wait for the host, and a bad loss shows soon. */
+const AHEAD = 2;
 
 /** Samples start..start + N − 1 of a tensor `[…, C, H, W]`; those beyond its end are zero. */
 function samplesOf({ shape, data }: Tensor, start: number, N: number): Tensor {

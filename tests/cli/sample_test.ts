@@ -21,7 +21,7 @@ async function withModel(
       const { code, stdout, stderr } = await cli(
         folder,
         ...["sample", "--checkpoint", "run", "--out", "out.png", "--zoom", "1", "--steps", "4"],
-        ...["--columns", "1", ...flags],
+        ...["--columns", "1", "--device", "cpu", ...flags],
       );
       assertEquals(code, 0, stderr);
       assertEquals(stdout, "out.png\n");

@@ -58,14 +58,16 @@ export interface Outcome {
 const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 
-function command(folder: string, args: readonly string[]): Deno.Command {
+type Env = Readonly<Record<string, string>>;
+
+function command(folder: string, args: readonly string[], env: Env = {}): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", `--config=${CONFIG}`, "--allow-read"],
       ...[`--allow-write=${folder}`, MAIN, ...args],
     ],
     cwd: folder,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
     stdout: "piped",
     stderr: "piped",
   });
@@ -77,14 +79,22 @@ export function startCli(folder: string, ...args: string[]): Deno.ChildProcess {
 }
 
 /** Runs a command as {@linkcode startCli} does, to its end. */
-export async function cli(folder: string, ...args: string[]): Promise<Outcome> {
-  const { code, stdout, stderr } = await command(folder, args).output();
+export function cli(folder: string, ...args: string[]): Promise<Outcome> {
+  return cliWith({}, folder, ...args);
+}
+
+/** The same with some variables in its environment. */
+export async function cliWith(env: Env, folder: string, ...args: string[]): Promise<Outcome> {
+  const { code, stdout, stderr } = await command(folder, args, env).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
 /** The flags that train the micro network on the folder's data, and judge and draw nothing. */
-export const MICRO_FLAGS = [
+export const MICRO_TRAINING = [
   ...["train", "--data", "data", "--config", "unet.json", "--batch", "3", "--warmup", "2"],
   ...["--eval", "0", "--samples", "0"],
 ];
+
+/** The same with the reference, also where there is an adapter. */
+export const MICRO_FLAGS = [...MICRO_TRAINING, "--device", "cpu"];
