@@ -4,7 +4,9 @@
  *
  * Every tile of m × m outputs costs α² = (m + 2)² products per pair of channels instead of 9·m², as
  * one matrix product per plane ξ: M[ξ] = U[ξ]ᵀ·V[ξ], with U the transformed weights and V the
- * transformed tiles.
+ * transformed tiles. F(4 × 4) multiplies least and rounds most: of 128 channels of normals, the root
+ * mean square error is 39 units roundoff of the output's, 6 with F(2 × 2), 10 with a plain sum
+ * (measured); gradients of weights 18, 4.
  *
  * @module
  */
@@ -23,6 +25,8 @@ export interface WinogradVariant {
   readonly m: WinogradTile;
   /** Variant of the matrix product. */
   readonly gemm: GemmVariant;
+  /** Whether U is kept as float16, in half the memory. Default false. */
+  readonly half?: boolean;
 }
 
 /** Sizes of a convolution of `[N, C, H, W]` to `[N, O, H, W]`. */
@@ -36,7 +40,7 @@ export interface Conv3x3Size {
 
 /** Elements that the scratch tensors of a convolution need. */
 export interface WinogradScratch {
-  /** Transformed weights; the same for forward, input gradient and weight gradient. */
+  /** Transformed weights; the same for forward, input gradient and weight gradient; half as float16. */
   readonly U: number;
   /** Transformed input images. */
   readonly V: number;
@@ -70,6 +74,8 @@ export function winogradScratch(m: WinogradTile, size: Conv3x3Size): WinogradScr
 /**
  * U = G g Gᵀ of every kernel: `[ξ, C, O]` for the forward pass or, of kernels turned by 180°,
  * `[ξ, O, C]` for the input gradient. To be done once per change of the weights.
+ *
+ * @param half whether U is kept as float16.
  */
 export function winogradWeights<T>(
   m: WinogradTile,
@@ -77,6 +83,7 @@ export function winogradWeights<T>(
   use: "forward" | "inputGradient",
   weights: Weights<T>,
   U: T,
+  half = false,
 ): Launch<T> {
   const { G } = winogradMatrices(m);
   const taps = { ...weights, xi: C * O };
@@ -89,6 +96,7 @@ export function winogradWeights<T>(
       O,
       { ...taps, c: O, n: 1 },
       { ...planes, c: O },
+      { half },
     )
     : transformKernels(
       `weights${m}`,
@@ -97,7 +105,7 @@ export function winogradWeights<T>(
       C,
       { ...taps, c: 1, n: O },
       { ...planes, c: C },
-      { turned: true },
+      { turned: true, half },
     );
 }
 
@@ -149,7 +157,7 @@ export function winogradInputGradient<T>(
 
 function convolution<T>(
   name: string,
-  { m, gemm: gemmVariant }: WinogradVariant,
+  { m, gemm: gemmVariant, half }: WinogradVariant,
   size: Conv3x3Size,
   tensors: WinogradTensors<T>,
   upsampled: boolean,
@@ -167,7 +175,7 @@ function convolution<T>(
     M: O,
     N: columns,
     K2: C,
-    a: { tensor: tensors.U, b1: C * O, k2: O, i: 1 },
+    a: { tensor: tensors.U, b1: C * O, k2: O, i: 1, half },
     b: { tensor: tensors.V, b1: V.xi, k2: V.c, i: 1 },
     c: { tensor: tensors.M, b1: M.xi, m: M.c, n: 1 },
   });
