@@ -9,6 +9,7 @@ import { type Parameters, unetParameters } from "../../src/spec/unet_parameters.
 import type { OptimizerStep } from "../../src/webgpu/kernels/optimizer_step.ts";
 import { GpuTrainer, type TrainingBatch, type TrainingState } from "../../src/webgpu/trainer.ts";
 import { GpuUNet, type GpuUNetOptions } from "../../src/webgpu/unet.ts";
+import type { Variants } from "../../src/webgpu/variants.ts";
 import { normals } from "../support/layers.ts";
 import type { NetworkCase, Results } from "../support/webgpu_bounds.ts";
 import { testGpu } from "./run_launch.ts";
@@ -34,6 +35,10 @@ interface CaseFields {
   readonly options?: (config: UNetConfig) => UNetOptions;
 }
 
+/** Title of the case that is most like the original's network. */
+export const DDPM_LIKE =
+  "two levels as in DDPM, three samples, scale and shift, classes embedded as times";
+
 const FIELDS: Record<string, CaseFields> = {
   "one level with two heads, a class table and dropout, centred, not square": {
     config: {
@@ -52,7 +57,7 @@ const FIELDS: Record<string, CaseFields> = {
     size: [8, 6],
     options: () => ({ classLabels: [4, 1], dropout: { seed: 9, items: [5, 6] } }),
   },
-  "two levels as in DDPM, three samples, scale and shift, classes embedded as times": {
+  [DDPM_LIKE]: {
     config: {
       downBlockTypes: ["DownBlock2D", "AttnDownBlock2D"],
       upBlockTypes: ["AttnUpBlock2D", "UpBlock2D"],
@@ -151,17 +156,19 @@ export function trainingBatch(
 export async function devicePrediction(
   net: NetworkCase,
   { config, parameters }: Pick<NetworkCase, "config" | "parameters"> = net,
+  variants?: Variants,
 ): Promise<Tensor> {
-  const model = await GpuUNet.create(await testGpu(), config, parameters, sizesOf(net));
+  const options = { ...sizesOf(net), variants };
+  const model = await GpuUNet.create(await testGpu(), config, parameters, options);
   const output = await model.predict(net.x, net.timesteps, net.options?.classLabels);
   model.destroy();
   return output;
 }
 
 /** Output, loss and every gradient of a case on the device. */
-export async function deviceResults(net: NetworkCase): Promise<Results> {
+export async function deviceResults(net: NetworkCase, variants?: Variants): Promise<Results> {
   const { config, parameters } = net;
-  const options = { ...sizesOf(net), inputGradient: true };
+  const options = { ...sizesOf(net), inputGradient: true, variants };
   const trainer = await GpuTrainer.create(
     await testGpu(),
     config,

@@ -6,6 +6,7 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import type { Tensor } from "../../src/math/tensor.ts";
 import type { UNetConfig } from "../../src/spec/unet_config.ts";
 import type { Parameters } from "../../src/spec/unet_parameters.ts";
+import { type ConvAlgorithm, defaultVariants, type Variants } from "../../src/webgpu/variants.ts";
 import { Bound } from "../support/bound.ts";
 import { GOLDEN_UNETS, type GoldenUnet, knownEntries } from "../support/golden_unets.ts";
 import { print } from "../support/print.ts";
@@ -25,7 +26,7 @@ import {
   roundedResults,
 } from "../support/webgpu_bounds.ts";
 import { gpuTest } from "./gpu_test.ts";
-import { devicePrediction, deviceResults, NETWORKS } from "./networks.ts";
+import { DDPM_LIKE, devicePrediction, deviceResults, NETWORKS } from "./networks.ts";
 
 /** The largest figure of a report, for people. */
 function worstOf(report: ReadonlyMap<string, number>): string {
@@ -80,6 +81,38 @@ gpuTest("output, loss and every gradient of drawn networks", async () => {
   });
   bound.settle("drawn networks");
 });
+
+/** A table that has `algorithm` for every convolution that it can compute. */
+function everywhere(algorithm: ConvAlgorithm): Variants["convolutions"] {
+  return new Proxy({}, {
+    get: (_, key) => String(key).startsWith("conv3x3/1 ") ? algorithm : undefined,
+  });
+}
+
+const SOFTWARE = defaultVariants("software");
+
+const TABLES: Record<string, Variants> = {
+  "F(4x4) everywhere": { ...SOFTWARE, convolutions: everywhere("winograd4") },
+  "F(2x2) everywhere": { ...SOFTWARE, convolutions: everywhere("winograd2") },
+  "columns everywhere": { ...SOFTWARE, convolutions: everywhere("im2col") },
+  "naive kernels": { gemm: { kind: "naive" }, other: "naive", convolutions: {} },
+  "a discrete adapter's kernels": defaultVariants("discrete"),
+};
+
+for (const [table, variants] of Object.entries(TABLES)) {
+  gpuTest(`output, loss and every gradient with ${table}`, async () => {
+    const net = NETWORKS.get(DDPM_LIKE) as NetworkCase;
+    const expected = expectedResults(net, { variants });
+    const bound = new Bound(FORMULA);
+    checkResults(bound, await deviceResults(net, variants), expected);
+    checkResults(
+      bound,
+      new Map([["output", await devicePrediction(net, net, variants)]]),
+      expected,
+    );
+    bound.settle(table);
+  });
+}
 
 /** Exchanges the axes of a square matrix, or of every kernel. */
 function transposedWeight({ shape, data }: Tensor): Tensor {
@@ -136,8 +169,7 @@ function faint(net: NetworkCase): NetworkCase {
 }
 
 gpuTest("wrong conventions and weights are far outside of the bound", async () => {
-  const [net] = [...NETWORKS.values()].filter((n) => n.config.classEmbedType === "timestep")
-    .map(faint);
+  const net = faint(NETWORKS.get(DDPM_LIKE) as NetworkCase);
   const expected = expectedResults(net);
   const far: string[] = [];
   for (const [mistake, { config, parameter }] of Object.entries(MISTAKES)) {
