@@ -2,10 +2,12 @@
  * Times kernel launches as fractions of the adapter's peak of fused multiply-adds.
  *
  * Other processes share a software adapter's cores, so absolute times jump; the peak kernel runs
- * right before and after each measurement, and the median of the ratios is what counts.
+ * right before and after each measurement, and the median of the ratios is what counts. On a software
+ * adapter the same ratio of processor times is steadier still: others' work does not enter it.
  *
  * @module
  */
+import process from "node:process";
 import type { Gpu } from "../../src/webgpu/device.ts";
 import type { Launch } from "../../src/webgpu/kernel.ts";
 
@@ -38,6 +40,10 @@ export interface Timing {
   readonly each: readonly number[];
   /** Median of FLOP/s divided by the peak measured around it. */
   readonly fractionOfPeak: number;
+  /** The same ratio with the process's processor time for time: for software adapters. */
+  readonly cpuFractionOfPeak: number;
+  /** Median of the process's processor milliseconds. */
+  readonly cpuMs: number;
   /** Median of the peak, in GFLOP/s. */
   readonly peakGflops: number;
   /** Milliseconds until the pipelines had been made and run once. */
@@ -48,6 +54,12 @@ interface Step {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
+}
+
+/** Milliseconds of one run: on the device, and of the process's processor time. */
+interface Run {
+  readonly ms: number;
+  readonly cpuMs: number;
 }
 
 function median(values: readonly number[]): number {
@@ -99,7 +111,8 @@ export class GpuTimer {
     return pipeline;
   }
 
-  async #run(steps: readonly Step[]): Promise<number> {
+  async #run(steps: readonly Step[]): Promise<Run> {
+    const cpu = process.cpuUsage();
     const encoder = this.#device.createCommandEncoder();
     const pass = encoder.beginComputePass({
       timestampWrites: {
@@ -120,12 +133,13 @@ export class GpuTimer {
     await this.#readback.mapAsync(GPUMapMode.READ);
     const [begin, end] = new BigUint64Array(this.#readback.getMappedRange().slice(0));
     this.#readback.unmap();
-    return Number(end - begin) / 1e6;
+    const { user, system } = process.cpuUsage(cpu);
+    return { ms: Number(end - begin) / 1e6, cpuMs: (user + system) / 1e3 };
   }
 
   /** The adapter's peak of fused multiply-adds right now, in FLOP/s. */
   async peak(): Promise<number> {
-    return PEAK_FLOPS / await this.#run([this.#peak]) * 1e3;
+    return PEAK_FLOPS / (await this.#run([this.#peak])).ms * 1e3;
   }
 
   /**
@@ -169,28 +183,33 @@ export class GpuTimer {
     const compileMs = performance.now() - start;
     const error = await this.#device.popErrorScope();
     if (error !== null) throw new Error(error.message);
-    const times: number[] = [], peaks: number[] = [], fractions: number[] = [];
+    const runs: Run[] = [], peaks: number[] = [], fractions: number[] = [], cpu: number[] = [];
     for (let i = 0; i < repeats; i++) {
       const before = await this.#run([this.#peak]);
-      const ms = await this.#run(steps);
-      const peak = PEAK_FLOPS / ((before + await this.#run([this.#peak])) / 2);
-      times.push(ms);
+      const run = await this.#run(steps);
+      const after = await this.#run([this.#peak]);
+      const peak = PEAK_FLOPS / ((before.ms + after.ms) / 2);
+      const cpuPeak = PEAK_FLOPS / ((before.cpuMs + after.cpuMs) / 2);
+      runs.push(run);
       peaks.push(peak / 1e6);
-      fractions.push(flops / ms / peak);
+      fractions.push(flops / run.ms / peak);
+      cpu.push(flops / run.cpuMs / cpuPeak);
     }
     const each: number[] = [];
     if (options.each) {
       for (const step of steps) {
         const own: number[] = [];
-        for (let i = 0; i < repeats; i++) own.push(await this.#run([step]));
+        for (let i = 0; i < repeats; i++) own.push((await this.#run([step])).ms);
         each.push(median(own));
       }
     }
     for (const buffer of owned) buffer.destroy();
     return {
-      ms: median(times),
+      ms: median(runs.map((run) => run.ms)),
       each,
       fractionOfPeak: median(fractions),
+      cpuFractionOfPeak: median(cpu),
+      cpuMs: median(runs.map((run) => run.cpuMs)),
       peakGflops: median(peaks),
       compileMs,
     };
