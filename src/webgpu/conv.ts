@@ -83,9 +83,10 @@ export function conv(
   }
   const size = { N: y.N, C: x.C, O: y.C, H: y.H, W: y.W };
   const scratch = winogradScratch(m, size);
-  const U = transformedWeights(net, name, m, layer, scratch.U);
+  const half = !net.training && net.variants.weights === "f16";
+  const U = transformedWeights(net, name, m, layer, scratch.U, half);
   net.add(winogradForward(
-    { m, gemm: net.variants.gemm },
+    { m, gemm: net.variants.gemm, half },
     size,
     {
       x: x.view,
@@ -106,13 +107,14 @@ function transformedWeights(
   m: WinogradTile,
   { C, O }: ConvLayer,
   size: number,
+  half: boolean,
 ): PlanTensor {
   const weights = { tensor: net.parameter(`${name}.weight`), offset: 0 };
   const U = net.training
     ? net.scratch(`${name} U`, size)
-    : net.plan.tensor("prepared", `${name} U`, size);
+    : net.plan.tensor("prepared", `${name} U`, half ? Math.ceil(size / 2) : size);
   const phase = net.training ? "step" : "prepare";
-  net.add(winogradWeights(m, { C, O }, "forward", weights, U), phase);
+  net.add(winogradWeights(m, { C, O }, "forward", weights, U, half), phase);
   return U;
 }
 

@@ -39,6 +39,12 @@ export class LimitError extends WebGpuError {
   }
 }
 
+/** A plan uses an optional feature that the adapter lacks. */
+export class FeatureError extends WebGpuError {
+  /** Name of the class. */
+  override readonly name: string = "FeatureError";
+}
+
 /** The device had no memory left for a buffer. */
 export class OutOfMemoryError extends WebGpuError {
   /** Name of the class. */

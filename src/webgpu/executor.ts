@@ -5,7 +5,8 @@
  * @module
  */
 import { type Gpu, guarded, reasonOfLoss } from "./device.ts";
-import { LimitError } from "./errors.ts";
+import { FeatureError, LimitError } from "./errors.ts";
+import { ENABLE_HALF } from "./kernel.ts";
 import type { BufferName, Phase, Plan, PlannedLaunch, PlanTensor } from "./plan.ts";
 
 const BYTES = 4;
@@ -58,6 +59,7 @@ export class Executor {
    *
    * @param shared buffers of another executor to use instead of own ones.
    * @throws {LimitError} before anything is allocated, if a buffer or tensor exceeds the device's limits.
+   * @throws {FeatureError} likewise, if a shader needs a feature that the device lacks.
    * @throws {OutOfMemoryError | ShaderError | DeviceLostError}
    */
   static async create(
@@ -67,6 +69,7 @@ export class Executor {
     onProgress: (progress: CompileProgress) => void = () => {},
   ): Promise<Executor> {
     checkLimits(gpu, plan);
+    checkFeatures(gpu, plan);
     const { device } = gpu;
     const owned: GPUBuffer[] = [];
     const create = (label: string, size: number, usage: number): Promise<GPUBuffer> =>
@@ -240,6 +243,15 @@ function checkLimits(gpu: Gpu, plan: Plan): void {
       }
     }
   }
+}
+
+function checkFeatures(gpu: Gpu, plan: Plan): void {
+  const half = plan.launches.find(({ wgsl }) => wgsl.startsWith(ENABLE_HALF));
+  if (half === undefined || gpu.device.features.has("shader-f16")) return;
+  throw new FeatureError(
+    `Expected an adapter with shader-f16 for ${half.kernel} of ${half.layer} but ${gpu.adapter} ` +
+      "has none; use a variant table whose weights are f32",
+  );
 }
 
 function paramsWords(plan: Plan): Uint32Array<ArrayBuffer> {

@@ -44,6 +44,9 @@ export interface Launch<T> {
   readonly bytes: number;
 }
 
+/** First line of shaders that read or write float16: they need the feature `shader-f16`. */
+export const ENABLE_HALF = "enable f16;";
+
 const word = new DataView(new ArrayBuffer(4));
 
 /** The bits of a float32 as the uint32 that goes into `Params`. */

@@ -27,6 +27,9 @@ export interface ConvLayer {
 /** How a convolution is computed. */
 export type ConvAlgorithm = "winograd4" | "winograd2" | "im2col";
 
+/** How weights that are prepared for kernels are kept. */
+export type WeightPrecision = "f32" | "f16";
+
 /** Which kernel computes what. */
 export interface Variants {
   /** Matrix products. */
@@ -35,6 +38,11 @@ export interface Variants {
   readonly other: Variant;
   /** Convolutions by layer; where a layer has no entry, a rule of the adapter class decides. */
   readonly convolutions: Readonly<Record<string, ConvAlgorithm>>;
+  /**
+   * How inference keeps transformed weights: as float16 in half the memory, where the adapter has
+   * `shader-f16`; sums are float32 either way. Default `f32`.
+   */
+  readonly weights?: WeightPrecision;
 }
 
 /** The key of a layer in a table. */
@@ -50,8 +58,8 @@ export function convCandidates({ kernel, stride }: ConvLayer): readonly ConvAlgo
 /** Input channels below which a product over the taps is cheaper than transforms that few outputs share. */
 const FEW_CHANNELS = 8;
 
-/** Output positions from which F(4x4) is ahead of F(2x2): below, its few tiles leave products half empty. */
-const MANY_POSITIONS = 128;
+/** Output positions from which F(4x4) is ahead of F(2x2): a single tile per image gives products few columns. */
+const MANY_POSITIONS = 32;
 
 /** The algorithm for a layer: the table's, or by rule (docs/performance.md has the measurements). */
 export function convAlgorithm(variants: Variants, layer: ConvLayer): ConvAlgorithm {
@@ -75,6 +83,7 @@ export function gemmCandidates(adapterClass: AdapterClass): readonly GemmVariant
   if (adapterClass === "software") {
     return [
       REGISTER,
+      { kind: "register", tiles: [{ V: 16, T: 16 }, { V: 16, T: 4 }, { V: 4, T: 4 }] },
       { kind: "register", tiles: [{ V: 8, T: 16 }, ...small] },
       { kind: "register", tiles: [{ V: 8, T: 8 }, ...small] },
       { kind: "register", tiles: [{ V: 4, T: 4 }] },

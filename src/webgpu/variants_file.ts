@@ -13,6 +13,7 @@ import {
   convKey,
   type ConvLayer,
   type Variants,
+  type WeightPrecision,
 } from "./variants.ts";
 
 /** A table with the adapter that it was measured on. */
@@ -26,8 +27,9 @@ export interface VariantTable {
 }
 
 const FORMAT = "ddpm-variants/1";
-const FIELDS = ["format", "adapter", "adapterClass", "gemm", "other", "convolutions"];
+const FIELDS = ["format", "adapter", "adapterClass", "gemm", "other", "convolutions", "weights"];
 const CLASSES: readonly AdapterClass[] = ["software", "integrated", "discrete"];
+const PRECISIONS: readonly WeightPrecision[] = ["f32", "f16"];
 const OTHERS: readonly Variant[] = ["naive", "lanes", "workgroup"];
 const KEY = /^conv(\d+)x\1\/(\d+) (\d+)->(\d+) @(\d+)x(\d+)$/;
 /** Largest tile side: beyond it a shader would not compile within minutes. */
@@ -47,8 +49,8 @@ export function parseConvKey(key: string): ConvLayer {
 
 /** A table as the object that its JSON holds. */
 export function variantTableToJson(table: VariantTable): Record<string, unknown> {
-  const { adapter, adapterClass, variants: { gemm, other, convolutions } } = table;
-  return { format: FORMAT, adapter, adapterClass, gemm, other, convolutions };
+  const { adapter, adapterClass, variants } = table;
+  return { format: FORMAT, adapter, adapterClass, ...variants };
 }
 
 /**
@@ -61,7 +63,7 @@ export function variantTableFromJson(json: unknown): VariantTable {
   const source = record("a variant table", json);
   if (source.format !== FORMAT) unexpected(`format "${FORMAT}" of a variant table`, source.format);
   checkFields("a variant table", source, FIELDS);
-  const { adapter, adapterClass, gemm, other, convolutions } = source;
+  const { adapter, adapterClass, gemm, other, convolutions, weights } = source;
   return {
     adapter: typeof adapter === "string" ? adapter : unexpected("text for adapter", adapter),
     adapterClass: oneOf("adapterClass", CLASSES, adapterClass),
@@ -69,6 +71,7 @@ export function variantTableFromJson(json: unknown): VariantTable {
       gemm: readGemm(gemm),
       other: oneOf("other", OTHERS, other),
       convolutions: readConvolutions(convolutions),
+      ...weights !== undefined && { weights: oneOf("weights", PRECISIONS, weights) },
     },
   };
 }

@@ -38,16 +38,34 @@ const OF_WHOLES =
 /** What a device says to a shader that it cannot compile, and a runtime to a script. */
 const NO_PROGRAM = /shader.*(parsing|validation) error|SyntaxError|is not defined/i;
 
+/** The files that `path` imports, itself among them, directly or not. */
+function imported(path: string, found: Set<string> = new Set()): Set<string> {
+  if (found.has(path)) return found;
+  found.add(path);
+  for (const [, to] of Deno.readTextFileSync(path).matchAll(/from "(\.[^"]+)"/g)) {
+    imported(new URL(to, `file://${path}`).pathname, found);
+  }
+  return found;
+}
+
 function kernelTests(root: string, part?: string): Suite {
   const folder = "tests/webgpu";
+  const files = testFiles(`${root}/${folder}`, part).filter((name) => !OF_WHOLES.test(name));
+  const reach = new Map(files.map((name) => [name, imported(`${root}/${folder}/${name}`)]));
   const sourceOf = ({ file }: Mutant): string => file.split("/").pop()!.replace(".ts", "");
   return {
     folder,
-    files: testFiles(`${root}/${folder}`, part).filter((name) => !OF_WHOLES.test(name)),
+    files,
     permissions: ["--allow-read", "--allow-env", "--allow-sys"],
     env: { SHRINK: "no", DDPM_REQUIRE_WEBGPU: "1" },
-    first: (mutant) =>
-      (TESTS_OF[sourceOf(mutant)] ?? [sourceOf(mutant)]).map((name) => `${name}_test.ts`),
+    order: (mutant) => {
+      const own = (TESTS_OF[sourceOf(mutant)] ?? [sourceOf(mutant)])
+        .map((name) => `${name}_test.ts`).filter((name) => files.includes(name));
+      const others = files.filter((name) =>
+        !own.includes(name) && reach.get(name)?.has(`${root}/${mutant.file}`)
+      );
+      return [...own.map((name) => [name]), others];
+    },
     isStillborn: (output) => NO_PROGRAM.test(output),
   };
 }

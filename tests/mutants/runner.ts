@@ -27,8 +27,11 @@ export interface Suite {
   /** What they may do, as options of `deno test`. */
   readonly permissions: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** The files that are run before the others; without it the one that names the function most often. */
-  readonly first?: (mutant: Mutant) => readonly string[];
+  /**
+   * The files that could notice a mutant, in groups that are run one after the other; without it the
+   * one that names the function most often, then the others.
+   */
+  readonly order?: (mutant: Mutant) => readonly (readonly string[])[];
   /** Whether a failed run's output says that the mutant is no program. */
   readonly isStillborn?: (output: string) => boolean;
 }
@@ -128,13 +131,11 @@ export class Workshop {
     }
   }
 
-  /** The suite's first files, or the one that names the function most often; then the others. */
-  #inOrder(mutant: Mutant): string[][] {
-    const { file, unit } = mutant, { files, first } = this.#suite;
-    if (first !== undefined) {
-      const before = first(mutant).filter((name) => files.includes(name));
-      return [...before.map((name) => [name]), files.filter((name) => !before.includes(name))]
-        .filter((names) => names.length > 0);
+  /** By the suite's order, or the file that names the function most often, then the others. */
+  #inOrder(mutant: Mutant): readonly (readonly string[])[] {
+    const { file, unit } = mutant, { files } = this.#suite;
+    if (this.#suite.order !== undefined) {
+      return this.#suite.order(mutant).filter((names) => names.length > 0);
     }
     const topic = file.split("/").pop()!.replace(".ts", "");
     const word = new RegExp(`\\b${unit.split(".").pop()!.replace("#", "")}\\b`, "g");

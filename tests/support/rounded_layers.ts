@@ -88,7 +88,7 @@ export class RoundedLayers extends Layers {
         nn.conv2d(x, weight, zeros, options),
         nn.conv2d(squared(x), squared(weight), zeros, options),
       )
-      : roundedWinograd(rounding, m, x, weight);
+      : roundedWinograd(rounding, m, x, weight, this.variants.weights === "f16");
     return this.#note(this.#finished(sums, bias), (dY) => {
       let dX: Tensor, dWeight: Tensor;
       if (m === null) {

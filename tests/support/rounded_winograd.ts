@@ -177,17 +177,33 @@ function readTaps(weight: Tensor, k: number, d: Float64Array): void {
   for (let tap = 0; tap < 9; tap++) d[tap] = weight.data[9 * k + tap];
 }
 
-/** conv3x3 of x `[N, C, H, W]` with weight `[O, C, 3, 3]`, stride 1, padding 1. */
+/**
+ * Largest error of a number that WGSL stores as float16, relative to it: one of the two neighbours, not the
+ * nearer one.
+ */
+const HALF = 2 ** -10;
+
+/**
+ * conv3x3 of x `[N, C, H, W]` with weight `[O, C, 3, 3]`, stride 1, padding 1.
+ *
+ * @param half whether transformed weights are kept as float16.
+ */
 export function roundedWinograd(
   rounding: RandomRounding,
   m: WinogradTile,
   x: Tensor,
   weight: Tensor,
+  half = false,
 ): Tensor {
   const { BT, G, AT } = winogradMatrices(m);
   const [N, C, H, W] = x.shape, [O] = weight.shape;
   const tiles = new Tiles(m, x), T = tiles.count;
   const U = toPlanes(rounding, G, O * C, (k, d) => readTaps(weight, k, d));
+  if (half) {
+    for (const plane of U) {
+      plane.forEach((u, i) => plane[i] = rounding.builtin(u, HALF));
+    }
+  }
   const V = toPlanes(
     rounding,
     BT,

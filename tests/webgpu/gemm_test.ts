@@ -115,8 +115,20 @@ function drawn(max: number): fc.Arbitrary<Drawn> {
   });
 }
 
+/** Which factors are float16. */
+type Halves = Readonly<Record<"A" | "B", boolean>>;
+
+const NONE: Halves = { A: false, B: false };
+
+/** Float16 numbers as the words of a buffer. */
+function halfWords(values: Float32Array): Uint32Array {
+  const halves = new Float16Array(2 * Math.ceil(values.length / 2));
+  halves.set(values);
+  return new Uint32Array(halves.buffer);
+}
+
 /** The problem, its tensors, and C with its bound by the definition in double. */
-function posed(d: Drawn) {
+function posed(d: Drawn, half: Halves = NONE) {
   const { B1, B2, M, N, K1, K2 } = d.sizes;
   const at = (name: Name) => {
     const { strides, offset, size } = strided(d.sizes, d.layouts[name]);
@@ -134,8 +146,8 @@ function posed(d: Drawn) {
   const addends = (["bias", "perSample", "residual"] as const).filter((x) => d.present[x]);
   const problem: GemmProblem<Name> = {
     ...d.sizes,
-    a: { ...a.placed, k1: a.k1, k2: a.k2, i: a.placed.m! },
-    b: { ...b.placed, k1: b.k1, k2: b.k2, i: b.placed.n! },
+    a: { ...a.placed, k1: a.k1, k2: a.k2, i: a.placed.m!, half: half.A },
+    b: { ...b.placed, k1: b.k1, k2: b.k2, i: b.placed.n!, half: half.B },
     c: c.placed,
     alpha: d.alpha,
     ...Object.fromEntries(addends.map((x) => [x, at(x).placed])),
@@ -146,9 +158,12 @@ function posed(d: Drawn) {
   const inputs = Object.fromEntries(
     names.map((x, i) => [x, normals(at(x).size, d.seed + i)]),
   ) as Record<Name, Float32Array>;
+  // What a float16 holds is read exactly.
+  for (const x of ["A", "B"] as const) if (half[x]) inputs[x] = inputs[x].map(Math.f16round);
   const before = normals(c.size, d.seed + 9);
   // Outside of C nothing may change; inside it nothing is read unless the product accumulates.
-  const tensors = { ...inputs, C: before.slice() };
+  const stored = (x: "A" | "B") => half[x] ? halfWords(inputs[x]) : inputs[x];
+  const tensors = { ...inputs, A: stored("A"), B: stored("B"), C: before.slice() };
   const expected = Float64Array.from(before);
   const bound = new Float64Array(c.size);
   // K products and sums, alpha, the addends, a division of 2.5 ulp and the last sum.
@@ -186,8 +201,13 @@ function posed(d: Drawn) {
   return { problem, tensors, expected, bound };
 }
 
-async function product(variant: GemmVariant, d: Drawn, bounds?: Bound): Promise<Float32Array> {
-  const { problem, tensors, expected, bound } = posed(d);
+async function product(
+  variant: GemmVariant,
+  d: Drawn,
+  bounds?: Bound,
+  half?: Halves,
+): Promise<Float32Array> {
+  const { problem, tensors, expected, bound } = posed(d, half);
   const { C } = await runLaunches([gemm(variant, problem)], tensors);
   bounds?.checkAll(C, expected, (i) => bound[i], "C");
   return C;
@@ -219,6 +239,23 @@ for (
     bounds.settle(`gemm ${name}`);
   });
 }
+
+gpuTest("gemm reads factors of float16, in every variant", async () => {
+  const bounds = new Bound("γ_n·(|C| + (|alpha|·Σ|A·B| + Σ|addends|)/outputScale)");
+  const halves = fc.constantFrom({ A: true, B: false }, { A: false, B: true }, {
+    A: true,
+    B: true,
+  });
+  await fc.assert(
+    fc.asyncProperty(drawn(40), halves, async (d, half) => {
+      await product({ kind: "naive" }, d, bounds, half);
+      await product(SMALL, d, bounds, half);
+      await product(WORKGROUP_4, d, bounds, half);
+    }),
+    { seed: 22, numRuns: 8, endOnFailure: true },
+  );
+  bounds.settle("gemm of float16");
+}, "shader-f16");
 
 gpuTest("gemm gives the same bits from every variant, tile and orientation", async () => {
   await fc.assert(

@@ -10,11 +10,12 @@ if (Deno.build.os === "linux") Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
 const adapter = await navigator.gpu?.requestAdapter() ?? null;
 const required = Deno.env.get("DDPM_REQUIRE_WEBGPU") === "1";
 
-/** Registers `name` as a test on the device. */
-export function gpuTest(name: string, run: () => Promise<void>): void {
+/** Registers `name` as a test on the device, of an adapter with `feature` if that is given. */
+export function gpuTest(name: string, run: () => Promise<void>, feature?: GPUFeatureName): void {
+  const lacks = adapter !== null && feature !== undefined && !adapter.features.has(feature);
   Deno.test({
     name: `webgpu: ${name}`,
-    ignore: adapter === null && !required,
+    ignore: adapter === null && !required || lacks,
     // The device that tests share outlives each of them.
     sanitizeResources: false,
     sanitizeOps: false,

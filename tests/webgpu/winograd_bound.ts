@@ -8,6 +8,9 @@
  *   coefficient is ±1, and once more if one is no float32.
  * - A sum of K products gives e = Σ(|v_a|e_b + e_a|v_b| + e_a·e_b) + γ_K·Σ(|v_a| + e_a)(|v_b| + e_b).
  *
+ * - A number x stored as float16 is one of its two neighbours, at most 2⁻¹⁰·|x| away; below 2⁻¹⁴ it may be
+ *   flushed to zero.
+ *
  * It exceeds a direct convolution's γ_9C·Σ|terms| by what the algorithm's cancellations magnify.
  */
 import { gamma } from "../../src/math/float32.ts";
@@ -44,6 +47,11 @@ function combination(row: readonly number[], d: readonly Running[]): Running {
 function sandwich(L: Matrix, d: Rows): Rows {
   const left = L.map((row) => d[0].map((_, j) => combination(row, d.map((line) => line[j]))));
   return left.map((line) => L.map((row) => combination(row, line)));
+}
+
+/** What is left of a number that is kept as float16. */
+function halved({ v, e }: Running): Running {
+  return { v, e: e + Math.max(2 ** -10 * (Math.abs(v) + e), 2 ** -14) };
 }
 
 /** Σ a ⊙ b over K pairs of tiles. */
@@ -87,12 +95,22 @@ function corners({ shape: [, , H, W] }: Tensor, m: number): [number, number][] {
   return range(Math.ceil(H / m)).flatMap((i) => along.map((j): [number, number] => [m * i, j]));
 }
 
-/** Error bound of every output of the convolution of x `[N, C, H, W]` with weight `[O, C, 3, 3]`. */
-export function forwardBound(m: WinogradTile, x: Tensor, weight: Tensor): Float64Array {
+/**
+ * Error bound of every output of the convolution of x `[N, C, H, W]` with weight `[O, C, 3, 3]`.
+ *
+ * @param half whether transformed weights are kept as float16.
+ */
+export function forwardBound(
+  m: WinogradTile,
+  x: Tensor,
+  weight: Tensor,
+  half = false,
+): Float64Array {
   const { BT, G, AT } = winogradMatrices(m);
   const [N, C, H, W] = x.shape;
   const [O] = weight.shape;
-  const U = range(O).map((o) => range(C).map((c) => sandwich(G, kernel(weight, o, c))));
+  const kept = (U: Rows): Rows => half ? U.map((line) => line.map(halved)) : U;
+  const U = range(O).map((o) => range(C).map((c) => kept(sandwich(G, kernel(weight, o, c)))));
   const out = new Float64Array(N * O * H * W);
   for (let n = 0; n < N; n++) {
     for (const [i, j] of corners(x, m)) {

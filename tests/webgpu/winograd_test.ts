@@ -80,7 +80,7 @@ function turned({ shape: [O, C], data }: Tensor): Tensor {
   return tensor([C, O, 3, 3], out);
 }
 
-async function forward(d: Drawn, bounds?: Bound): Promise<Float32Array> {
+async function forward(d: Drawn, bounds?: Bound, half = false): Promise<Float32Array> {
   const { N, O, H, W, m, seed, outputScale } = d;
   const { x, read, weight } = tensorsOf(d);
   const xPlace = new Placed("x", N, x.data.length / N, d.xAt);
@@ -91,8 +91,8 @@ async function forward(d: Drawn, bounds?: Bound): Promise<Float32Array> {
   const residual = normals(yPlace.D * N, seed + 5), before = normals(yPlace.D * N, seed + 6);
   const scratch = winogradScratch(m, d);
   const launches = [
-    winogradWeights(m, d, "forward", { tensor: "weights", offset: 2 }, "U"),
-    ...winogradForward({ m, gemm: REGISTER }, d, {
+    winogradWeights(m, d, "forward", { tensor: "weights", offset: 2 }, "U", half),
+    ...winogradForward({ m, gemm: REGISTER, half }, d, {
       x: xPlace.view,
       U: "U",
       V: "V",
@@ -113,11 +113,12 @@ async function forward(d: Drawn, bounds?: Bound): Promise<Float32Array> {
     residual: rPlace.holding(residual),
     y: d.accumulate ? yPlace.holding(before) : yPlace.size,
     ...scratch,
+    U: half ? Math.ceil(scratch.U / 2) : scratch.U,
   });
   const y = yPlace.taken(results.y);
   if (bounds === undefined) return y;
   const exact = conv2d(read, weight, null, SAME).data;
-  const error = forwardBound(m, read, weight);
+  const error = forwardBound(m, read, weight, half);
   const scale = Math.fround(outputScale ?? 1);
   // The addends, a division of 2.5 ulp where there is one, and the last sum follow the transforms.
   const added = Object.values(d.with).filter(Boolean).length;
@@ -252,6 +253,15 @@ for (
     bounds.settle(`winograd ${name}`);
   });
 }
+
+gpuTest("Winograd's forward with weights in float16 is the convolution's", async () => {
+  const bounds = new Bound("running error of the algorithm in float32, with U in float16");
+  await fc.assert(
+    fc.asyncProperty(drawn, async (d) => void await forward(d, bounds, true)),
+    { seed: 32, numRuns: 12, endOnFailure: true },
+  );
+  bounds.settle("winograd in float16");
+}, "shader-f16");
 
 gpuTest("a sample's convolution has the same bits in any batch", async () => {
   await fc.assert(

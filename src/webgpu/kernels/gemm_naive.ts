@@ -7,13 +7,12 @@ import type { Launch } from "../kernel.ts";
 import {
   ADDENDS,
   checkedGrid,
-  gemmBindings,
   gemmBytes,
+  gemmDeclarations,
   gemmFlops,
   gemmOperands,
   gemmParams,
   type GemmProblem,
-  PARAMS,
 } from "./gemm_problem.ts";
 
 const SCALAR = { a: "scalar", b: "scalar", c: "scalar" } as const;
@@ -24,8 +23,7 @@ export function gemmNaive<T>(problem: GemmProblem<T>): Launch<T> {
   const at = (x: string): string =>
     `p.${x}Offset + b1 * p.${x}B1 + b2 * p.${x}B2 + m * p.${x}M + n * p.${x}N`;
   const added = ADDENDS.filter((x) => problem[x]).map((x) => ` + ${x}[${at(x)}]`).join("");
-  const wgsl = `${PARAMS}
-${gemmBindings(problem, SCALAR)}
+  const wgsl = `${gemmDeclarations(problem, SCALAR)}
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) wid: vec3u,
@@ -41,7 +39,9 @@ fn main(
   var sum = 0.0;
   for (var k1 = 0u; k1 < p.K1; k1++) {
     for (var k2 = 0u; k2 < p.K2; k2++) {
-      sum = fma(A[a + k1 * p.aK1 + k2 * p.aK2], B[b + k1 * p.bK1 + k2 * p.bK2], sum);
+      let x = f32(A[a + k1 * p.aK1 + k2 * p.aK2]);
+      let y = f32(B[b + k1 * p.bK1 + k2 * p.bK2]);
+      sum = fma(x, y, sum);
     }
   }
   let value = (p.alpha * sum${added}) / p.outputScale;

@@ -4,7 +4,13 @@
  * @module
  */
 import { checkInteger } from "../../math/errors.ts";
-import { floatWord, MAX_WORKGROUPS, type Operand, type Workgroups } from "../kernel.ts";
+import {
+  ENABLE_HALF,
+  floatWord,
+  MAX_WORKGROUPS,
+  type Operand,
+  type Workgroups,
+} from "../kernel.ts";
 
 /** Element strides of an array over the batch (b1, b2); what is left out is 0: the same for all. */
 interface BatchStrides<T> {
@@ -26,6 +32,8 @@ export interface Factor<T> extends BatchStrides<T> {
   readonly k2: number;
   /** Stride of the row m of A, or of the column n of B. */
   readonly i: number;
+  /** Whether its elements are float16, read as float32. Default false. */
+  readonly half?: boolean;
 }
 
 /** Strides of C, or of something added to it, over m and n. */
@@ -133,7 +141,7 @@ const FACTOR_WORDS = ["Offset", "B1", "B2", "K1", "K2", "I"];
 const PLACED_WORDS = ["Offset", "B1", "B2", "M", "N"];
 
 /** `Params` of every variant. Strides of what is accessed by vec4 count vec4s, except along it. */
-export const PARAMS: string = `struct Params {
+const PARAMS: string = `struct Params {
   ${["B2", "M", "N", "K1", "K2"].map((w) => `${w}: u32`).join(", ")},
   ${["a", "b"].flatMap((x) => FACTOR_WORDS.map((w) => `${x}${w}: u32`)).join(", ")},
   ${["c", ...ADDENDS].flatMap((x) => PLACED_WORDS.map((w) => `${x}${w}: u32`)).join(", ")},
@@ -141,7 +149,7 @@ export const PARAMS: string = `struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;`;
 
-/** The words of {@linkcode PARAMS}. */
+/** The words of `Params`. */
 export function gemmParams<T>(problem: GemmProblem<T>, access: GemmAccess): number[] {
   const { B2 = 1, M, N, K1 = 1, K2, alpha = 1, outputScale = 1 } = problem;
   const factor = (x: Factor<T>, unit: number): number[] => [
@@ -175,18 +183,24 @@ export function gemmOperands<T>(problem: GemmProblem<T>): Operand<T>[] {
   ];
 }
 
-/** Declarations of the bindings that {@linkcode gemmOperands} lists. */
-export function gemmBindings<T>(problem: GemmProblem<T>, access: GemmAccess): string {
-  const element = (x: string): string => x === "scalar" ? "f32" : "vec4f";
+/**
+ * {@linkcode PARAMS} and declarations of the bindings that {@linkcode gemmOperands} lists. Loads of A and B
+ * convert to float32, which changes nothing where they are.
+ */
+export function gemmDeclarations<T>(problem: GemmProblem<T>, access: GemmAccess): string {
+  const element = (x: string, half = false): string =>
+    x === "scalar" ? (half ? "f16" : "f32") : half ? "vec4h" : "vec4f";
+  const { a, b } = problem;
   const names: [string, string][] = [
-    ["A", element(access.a)],
-    ["B", element(access.b)],
+    ["A", element(access.a, a.half)],
+    ["B", element(access.b, b.half)],
     ["C", element(access.c)],
     ...ADDENDS.filter((x) => problem[x]).map((x): [string, string] => [x, "f32"]),
   ];
-  return names.map(([name, type], i) =>
+  const bindings = names.map(([name, type], i) =>
     `@group(0) @binding(${i + 1}) var<storage, read_write> ${name}: array<${type}>;`
-  ).join("\n");
+  );
+  return [...(a.half || b.half ? [ENABLE_HALF] : []), PARAMS, ...bindings].join("\n");
 }
 
 /** Multiplications and additions of a product. */
@@ -200,7 +214,8 @@ export function gemmBytes(problem: GemmProblem<unknown>): number {
   const distinct = (x: BatchStrides<unknown>): number => (x.b1 ? B1 : 1) * (x.b2 ? B2 : 1);
   const placed = (x: Placed<unknown>): number => distinct(x) * (x.m ? M : 1) * (x.n ? N : 1);
   const sum = K1 * K2;
-  const reads = distinct(a) * M * sum + distinct(b) * N * sum +
+  const factor = (x: Factor<unknown>): number => distinct(x) * sum / (x.half ? 2 : 1);
+  const reads = factor(a) * M + factor(b) * N +
     ADDENDS.reduce((total, x) => total + (problem[x] ? placed(problem[x]) : 0), 0);
   return 4 * (reads + placed(c) * (accumulate ? 2 : 1));
 }

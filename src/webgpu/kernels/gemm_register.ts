@@ -15,13 +15,12 @@ import {
   ADDENDS,
   checkedGrid,
   type GemmAccess,
-  gemmBindings,
   gemmBytes,
+  gemmDeclarations,
   gemmFlops,
   gemmOperands,
   gemmParams,
   type GemmProblem,
-  PARAMS,
 } from "./gemm_problem.ts";
 
 /** A tile of {@linkcode gemmRegister}. */
@@ -65,17 +64,17 @@ function addresses({ V, T }: RegisterTile, access: GemmAccess): string {
 /** Loads of one k: V rows as vec4s `x0…`, T columns as scalars `y0…`. */
 function loads({ V, T }: RegisterTile, access: GemmAccess): string {
   const x = access.a === "vec4"
-    ? lines(V / 4, (q) => `let x${q} = A[ia + row${q}];`)
+    ? lines(V / 4, (q) => `let x${q} = vec4f(A[ia + row${q}]);`)
     : lines(V / 4, (q) => {
-      const rows = range(4).map((j) => `A[ia + row${4 * q + j}]`);
+      const rows = range(4).map((j) => `f32(A[ia + row${4 * q + j}])`);
       return `let x${q} = vec4f(${rows.join(", ")});`;
     });
   const y = access.b === "vec4"
     ? lines(T / 4, (q) => {
       const columns = range(4).map((j) => `let y${4 * q + j} = z${q}.${XYZW[j]};`);
-      return `let z${q} = B[ib + column${q}]; ${columns.join(" ")}`;
+      return `let z${q} = vec4f(B[ib + column${q}]); ${columns.join(" ")}`;
     })
-    : lines(T, (t) => `let y${t} = B[ib + column${t}];`);
+    : lines(T, (t) => `let y${t} = f32(B[ib + column${t}]);`);
   return `${x}\n${y}`;
 }
 
@@ -145,8 +144,7 @@ export function gemmRegister<T>(tile: RegisterTile, problem: GemmProblem<T>): La
   const { B1 = 1, B2 = 1, M, N } = problem;
   const { V, T } = tile;
   const access = registerAccess(tile, problem);
-  const wgsl = `${PARAMS}
-${gemmBindings(problem, access)}
+  const wgsl = `${gemmDeclarations(problem, access)}
 @compute @workgroup_size(${LANES})
 fn main(
   @builtin(workgroup_id) wid: vec3u,

@@ -12,13 +12,12 @@ import {
   checkedGrid,
   type Factor,
   type GemmAccess,
-  gemmBindings,
   gemmBytes,
+  gemmDeclarations,
   gemmFlops,
   gemmOperands,
   gemmParams,
   type GemmProblem,
-  PARAMS,
 } from "./gemm_problem.ts";
 
 /** Elements of C per invocation. */
@@ -55,10 +54,10 @@ function fill(
     ? `let k = i % ${DEPTH}u; let group = i / ${DEPTH}u;`
     : `let k = i / ${groups}u; let group = i % ${groups}u;`;
   const value = access === "vec4"
-    ? `${name}[at + min(${start} / 4u + group, ${size} / 4u - 1u)]`
+    ? `vec4f(${name}[at + min(${start} / 4u + group, ${size} / 4u - 1u)])`
     : `vec4f(${
       [0, 1, 2, 3].map((j) =>
-        `${name}[at + min(${start} + 4u * group + ${j}u, ${size} - 1u) * p.${lower}I]`
+        `f32(${name}[at + min(${start} + 4u * group + ${j}u, ${size} - 1u) * p.${lower}I])`
       ).join(", ")
     })`;
   return lines(width * DEPTH / 4 / SIDE ** 2, (turn) =>
@@ -120,8 +119,7 @@ export function gemmWorkgroup<T>(tile: WorkgroupTile, problem: GemmProblem<T>): 
   const { V, T } = tile;
   const widest = accessOf(problem);
   const access: GemmAccess = { ...widest, c: widest.c === "vec4m" ? "scalar" : widest.c };
-  const wgsl = `${PARAMS}
-${gemmBindings(problem, access)}
+  const wgsl = `${gemmDeclarations(problem, access)}
 var<workgroup> sliceA: array<vec4f, ${DEPTH * 4 * V}>;
 var<workgroup> sliceB: array<vec4f, ${DEPTH * 4 * T}>;
 @compute @workgroup_size(${SIDE ** 2})

@@ -5,7 +5,7 @@
  * @module
  */
 import { checkInteger } from "../../math/errors.ts";
-import { floatWord } from "../kernel.ts";
+import { ENABLE_HALF, floatWord } from "../kernel.ts";
 import type { Matrix } from "./winograd_matrices.ts";
 
 /** Where transformed values lie: ξ·xi + channel·c + tile·n (or row·c + column·n of a weight). */
@@ -87,13 +87,14 @@ export function storeInLoop(
   sink: string,
   stride: string,
   set = "=",
+  type: "f32" | "f16" = "f32",
 ): string {
   const count = L.length ** 2;
   return `  var f: array<f32, ${count}>;
 ${sandwich(L, (i, j, value) => `f[${i * L.length + j}] = ${value};`)}
   var sink = ${sink};
   for (var k = 0u; k < p.elements; k++) {
-    ${to}[sink] ${set} f[k];
+    ${to}[sink] ${set} ${type}(f[k]);
     sink += ${stride};
   }`;
 }
@@ -101,10 +102,11 @@ ${sandwich(L, (i, j, value) => `f[${i * L.length + j}] = ${value};`)}
 /** The parts of a shader that all transforms have. */
 export function shader(
   params: readonly string[],
-  bindings: Readonly<Record<string, "f32" | "vec4f">>,
+  bindings: Readonly<Record<string, "f32" | "f16" | "vec4f">>,
   body: string,
 ): string {
-  return `struct Params { ${params.join(", ")} }
+  const head = Object.values(bindings).includes("f16") ? `${ENABLE_HALF}\n` : "";
+  return `${head}struct Params { ${params.join(", ")} }
 @group(0) @binding(0) var<uniform> p: Params;
 ${
     Object.entries(bindings).map(([name, type], i) =>

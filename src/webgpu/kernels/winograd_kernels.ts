@@ -25,6 +25,7 @@ export interface KernelStrides<T> extends PlaneStrides {
  * their gradient back.
  *
  * @param turned whether d is the kernel turned by 180°.
+ * @param half whether the result is kept as float16.
  */
 export function transformKernels<T>(
   name: string,
@@ -33,10 +34,11 @@ export function transformKernels<T>(
   columns: number,
   from: KernelStrides<T>,
   to: KernelStrides<T>,
-  options: { turned?: boolean; accumulate?: boolean } = {},
+  options: { turned?: boolean; accumulate?: boolean; half?: boolean } = {},
 ): Launch<T> {
   const inner = L[0].length;
-  const { turned = false, accumulate = false } = options;
+  const { turned = false, accumulate = false, half = false } = options;
+  const type = half ? "f16" : "f32";
   const { names, values } = declared({
     count: rows * columns,
     columns,
@@ -68,11 +70,12 @@ ${
       "p.toOffset + c * p.toC + n * p.toN",
       "p.toXi",
       accumulate ? "+=" : "=",
+      type,
     )
   }`;
   return {
     kernel: `winograd.${name}`,
-    wgsl: shader(names, { X: "f32", Y: "f32" }, body),
+    wgsl: shader(names, { X: "f32", Y: type }, body),
     params: values,
     operands: [
       { tensor: from.tensor, access: "read" },
@@ -80,6 +83,7 @@ ${
     ],
     workgroups: linearGrid(Math.ceil(rows * columns / WORKGROUP)),
     flops: 0,
-    bytes: 4 * rows * columns * (inner ** 2 + L.length ** 2 * (accumulate ? 2 : 1)),
+    bytes: rows * columns *
+      (4 * inner ** 2 + (half ? 2 : 4) * L.length ** 2 * (accumulate ? 2 : 1)),
   };
 }
