@@ -8,6 +8,7 @@ import type { UNetConfig } from "../spec/unet_config.ts";
 import type { AttentionModule } from "../spec/unet_modules.ts";
 import { type Factor, gemm, type Placed } from "./kernels/gemm.ts";
 import { scale } from "./kernels/elementwise.ts";
+import { pointwiseWeightGradient } from "./kernels/pointwise.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import type { View } from "./kernel.ts";
 import {
@@ -76,16 +77,17 @@ export function conv1x1Backward(
 ): void {
   const { N, C } = x;
   const P = positions(x), O = dY.C;
-  net.add(gemm(net.variants.gemm, {
-    M: O,
-    N: C,
-    K1: N,
-    K2: P,
-    a: { tensor: dY.view.tensor, offset: dY.view.offset, k1: dY.view.sampleStride, k2: 1, i: P },
-    b: { tensor: x.view.tensor, offset: x.view.offset, k1: x.view.sampleStride, k2: 1, i: P },
-    c: { tensor: net.gradient(`${name}.weight`), m: 1, n: O },
-    accumulate: net.accumulateParameters,
-  }));
+  const tensors = {
+    x: x.view,
+    dY: dY.view,
+    xTransposed: net.scratch(`${name} transposed`, N * C * P),
+    dYTransposed: net.scratch(`${name} d transposed`, N * O * P),
+    dWeights: net.gradient(`${name}.weight`),
+  };
+  const { gemm: variant } = net.variants;
+  net.add(
+    pointwiseWeightGradient(variant, { N, C, O, P }, tensors, net.accumulateParameters),
+  );
   biasGradient(net, name, dY);
   net.add(gemm(net.variants.gemm, {
     B1: N,
