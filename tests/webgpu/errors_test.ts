@@ -8,6 +8,7 @@ import { type Tensor, tensor } from "../../src/math/tensor.ts";
 import { type Gpu, requestGpu } from "../../src/webgpu/device.ts";
 import {
   DeviceLostError,
+  FeatureError,
   LimitError,
   NoAdapterError,
   ShaderError,
@@ -20,7 +21,7 @@ import type { SamplerRowOptions } from "../../src/webgpu/sampler_rows.ts";
 import { GpuTrainer } from "../../src/webgpu/trainer.ts";
 import { GpuUNet } from "../../src/webgpu/unet.ts";
 import { unetPlan } from "../../src/webgpu/unet_plan.ts";
-import { defaultVariants } from "../../src/webgpu/variants.ts";
+import { defaultVariants, type Variants } from "../../src/webgpu/variants.ts";
 import { gpuTest } from "./gpu_test.ts";
 import { ANY_STEP, NETWORKS, sizesOf, trainingBatch, trainingState } from "./networks.ts";
 import { testGpu } from "./run_launch.ts";
@@ -124,6 +125,25 @@ gpuTest("a shader that does not compile is named", async () => {
     assert(error.message.startsWith("Expected the shader broken.naive to be valid but got: "));
   }
 });
+
+gpuTest("float16 on a device without it is refused before anything is allocated", async () => {
+  const gpu = await testGpu();
+  const { config, parameters } = PLAIN;
+  const without = limited({ ...gpu, device: withoutFeatures(gpu.device) }, {});
+  const variants: Variants = { ...defaultVariants(gpu.adapterClass), weights: "f16" };
+  const options = { ...sizesOf(PLAIN), variants };
+  const error = await failure(() => GpuUNet.create(without.gpu, config, parameters, options));
+  assertInstanceOf(error, FeatureError);
+  assert(error.message.startsWith("Expected an adapter with shader-f16 for "), error.message);
+  assertEquals(without.buffers(), 0);
+});
+
+/** The device as one without optional features. */
+function withoutFeatures(device: GPUDevice): GPUDevice {
+  return new Proxy(device, {
+    get: (target, key) => key === "features" ? new Set() : Reflect.get(target, key, target),
+  });
+}
 
 /** Everything that can be asked of models whose device is gone. */
 async function assertAllLost(calls: Record<string, () => Promise<unknown>>): Promise<void> {

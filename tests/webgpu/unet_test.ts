@@ -2,10 +2,11 @@
  * Whole networks on the device against the reference in double: output, loss, the input's gradient and
  * every parameter's by name, within λ·σ of runs with random roundings (`webgpu_bounds.ts`).
  */
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import type { Tensor } from "../../src/math/tensor.ts";
 import type { UNetConfig } from "../../src/spec/unet_config.ts";
 import type { Parameters } from "../../src/spec/unet_parameters.ts";
+import { FeatureError } from "../../src/webgpu/errors.ts";
 import { type ConvAlgorithm, defaultVariants, type Variants } from "../../src/webgpu/variants.ts";
 import { Bound } from "../support/bound.ts";
 import { GOLDEN_UNETS, type GoldenUnet, knownEntries } from "../support/golden_unets.ts";
@@ -26,6 +27,7 @@ import {
   roundedResults,
 } from "../support/webgpu_bounds.ts";
 import { gpuTest } from "./gpu_test.ts";
+import { testGpu } from "./run_launch.ts";
 import { DDPM_LIKE, devicePrediction, deviceResults, NETWORKS } from "./networks.ts";
 
 /** The largest figure of a report, for people. */
@@ -113,6 +115,25 @@ for (const [table, variants] of Object.entries(TABLES)) {
     bound.settle(table);
   });
 }
+
+gpuTest("prediction with weights in float16 where the adapter has it", async () => {
+  const { device } = await testGpu();
+  const net = NETWORKS.get(DDPM_LIKE) as NetworkCase;
+  const variants: Variants = { ...SOFTWARE, weights: "f16" };
+  const predict = () => devicePrediction(net, net, variants);
+  if (!device.features.has("shader-f16")) {
+    await assertRejects(predict, FeatureError);
+    return;
+  }
+  // The simulation has them in float16 in training as well, but only the output is compared.
+  const expected = expectedResults(net, { variants });
+  const found = new Map([["output", await predict()]]);
+  const bound = new Bound(FORMULA);
+  checkResults(bound, found, expected);
+  bound.settle("float16");
+  // Float16 it is: in float32 the bound is a thousand times closer.
+  assert((excess(found, expectedResults(net)).get("output") as number) > 10);
+});
 
 /** Exchanges the axes of a square matrix, or of every kernel. */
 function transposedWeight({ shape, data }: Tensor): Tensor {
