@@ -24,6 +24,7 @@ export type GemmVariant =
 /** Each tile of the software adapters' variant compiles once; the product's sizes choose among them. */
 export const REGISTER_TILES: readonly RegisterTile[] = [
   { V: 16, T: 16 },
+  { V: 8, T: 16 },
   { V: 16, T: 4 },
   { V: 4, T: 4 },
 ];
