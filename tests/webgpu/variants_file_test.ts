@@ -50,7 +50,8 @@ const tables: fc.Arbitrary<VariantTable> = fc.record({
       ),
       { maxLength: 8 },
     ).map((entries) => Object.fromEntries(entries)),
-  }),
+    weights: fc.constantFrom("f32" as const, "f16" as const),
+  }, { requiredKeys: ["gemm", "other", "convolutions"] }),
 });
 
 Deno.test("a variant table comes back from its JSON as it was", () => {
@@ -100,6 +101,7 @@ const BAD: readonly (readonly [json: unknown, message: string])[] = [
     "T of a tile to be a multiple of 4 but got 6",
   ],
   [{ ...GOOD, gemm: { kind: "workgroup", tiles: [{ R: 8, S: 4 }] } }, `of gemm but got "R"`],
+  [{ ...GOOD, weights: "f64" }, `Expected f32 or f16 for weights but got "f64"`],
   [{ ...GOOD, convolutions: [] }, "Expected an object for convolutions"],
   [
     { ...GOOD, convolutions: { "conv3x3/1 8->8": "im2col" } },
