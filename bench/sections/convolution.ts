@@ -13,11 +13,12 @@ import {
   type NamedConv,
 } from "../../src/webgpu/conv_layers.ts";
 import { Executor } from "../../src/webgpu/executor.ts";
-import type { PlanTensor } from "../../src/webgpu/plan.ts";
+import type { Plan, PlanTensor } from "../../src/webgpu/plan.ts";
 import { convAlgorithm, convKey } from "../../src/webgpu/variants.ts";
 import { fromDevice, toDevice } from "../../src/webgpu/weights.ts";
 import { Peer, type PeerName } from "../peers/peer.ts";
 import { type Bench, repeatsFor, timeSubmitted } from "../support/bench.ts";
+import type { Timing } from "../support/gpu_timing.ts";
 import { normals } from "../support/inputs.ts";
 import { type Claim, digits, type SectionReport, table } from "../support/report.ts";
 import { inTurns, median, medianRatio, relativeDifference } from "../support/statistics.ts";
@@ -95,29 +96,24 @@ class Ours {
     return [forward, dX, fromDevice(this.#weight, dWeight.slice()).data];
   }
 
-  /** Milliseconds of device time, without submission and waiting. */
-  async deviceTime(): Promise<number> {
-    const times = await this.executor.profile("step");
-    return times.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
-  }
-
   time(times: number): Promise<number> {
     return timeSubmitted(this.#bench.gpu, times, () => this.executor.run("step"));
   }
 }
 
-/** Median fraction of the peak, the peak being measured before and after each run. */
-async function fractionOfPeak({ timer, rounds }: Bench, ours: Ours, flops: number) {
-  const fractions: number[] = [], times: number[] = [];
-  await ours.deviceTime();
-  for (let round = 0; round < Math.max(rounds, 5); round++) {
-    const before = await timer.peak();
-    const ms = await ours.deviceTime();
-    const peak = (before + await timer.peak()) / 2;
-    fractions.push(flops / (ms / 1e3) / peak);
-    times.push(ms);
-  }
-  return { fraction: median(fractions), ms: median(times) };
+/** Device time and fraction of the peak of a plan's step, the peak being measured before and after each run. */
+function roofOf({ timer, rounds }: Bench, { launches }: Plan, flops: number): Promise<Timing> {
+  const names = new Map<PlanTensor, string>();
+  const named = launches.filter(({ phase }) => phase === "step").map((launch) => ({
+    ...launch,
+    operands: launch.operands.map(({ tensor, access }) => {
+      const name = names.get(tensor) ?? `tensor ${names.size}`;
+      names.set(tensor, name);
+      return { tensor: name, access };
+    }),
+  }));
+  const sizes = Object.fromEntries([...names].map(([{ size }, name]) => [name, size]));
+  return timer.measure(named, sizes, { repeats: Math.max(rounds, 5), flops });
 }
 
 /** One evaluation compared with the peers, after a check that all compute the same. */
@@ -181,12 +177,12 @@ export async function convolution(bench: Bench): Promise<SectionReport> {
   const names = (...all: PeerName[]): PeerName[] => bench.peers ? all : [];
 
   const forward = await Ours.create(bench, conv, x, weight, null);
-  const roof = await fractionOfPeak(bench, forward, flops);
+  const roof = await roofOf(bench, forward.executor.plan, flops);
   const all = names("jax-js WebGPU", "tfjs WebGPU", "tfjs WASM");
   const inference = await compare(bench, forward, { x, weight, dY: null }, all);
   forward.executor.destroy();
   const both = await Ours.create(bench, conv, x, weight, dY);
-  const roofBoth = await fractionOfPeak(bench, both, 3 * flops);
+  const roofBoth = await roofOf(bench, both.executor.plan, 3 * flops);
   const withGradients = names("jax-js WebGPU", "tfjs WebGPU");
   const training = await compare(bench, both, { x, weight, dY }, withGradients);
   both.executor.destroy();
@@ -201,7 +197,7 @@ export async function convolution(bench: Bench): Promise<SectionReport> {
     ]);
   const claims: Claim[] = [{
     what: "conv3x3 128→128 @32² N=4 forward, effective fraction of the FMA peak",
-    value: roof.fraction,
+    value: roof.fractionOfPeak,
     unit: "",
     atLeast: 0.75,
   }];
@@ -218,9 +214,18 @@ export async function convolution(bench: Bench): Promise<SectionReport> {
       convAlgorithm(bench.variants, conv.layer)
     }`,
     lines: [
-      `forward: ${digits(roof.ms)} ms on the device, ${digits(roof.fraction)} of the peak; ` +
-      `with gradients: ${digits(roofBoth.ms)} ms, ${digits(roofBoth.fraction)} ` +
-      "(a direct convolution's operations)",
+      ...table([
+        ["device time", "ms", "of peak", "by processor time"],
+        ...([["forward", roof], ["forward + gradients", roofBoth]] as const).map((
+          [what, timing],
+        ) => [
+          what,
+          digits(timing.ms),
+          digits(timing.fractionOfPeak),
+          digits(timing.cpuFractionOfPeak),
+        ]),
+      ]),
+      "",
       ...table([
         ["wall time", "ms", "GFLOP/s", "times ours", "difference"],
         ...rows("forward", inference, flops),
