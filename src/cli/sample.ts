@@ -116,7 +116,7 @@ const SAMPLE = {
     ],
     [
       "deno task sample --count 256 --batch 64 --device webgpu --json",
-      "Many digits on the GPU, 64 at a time; without one this is an error",
+      "Many digits on WebGPU, 64 at a time; an error if there is no adapter",
     ],
   ],
 } as const satisfies CommandSpec<Record<string, Flag>>;

@@ -31,11 +31,11 @@ const TRAIN = {
     ["deno task train --seed 7 --steps 100 --out runs/short", "A short run of another seed"],
     [
       "deno task train --preset mnist --batch 32 --device webgpu",
-      "A ten times larger network on the GPU; without one this is an error",
+      "A ten times larger network on WebGPU; an error if there is no adapter",
     ],
     [
       "deno task train --device cpu --out runs/exact",
-      "With the reference, whose bytes are the same on every machine",
+      "With the reference, whatever adapters there are",
     ],
   ],
 } as const satisfies CommandSpec<Record<string, Flag>>;

@@ -47,7 +47,7 @@ export const TRAIN_FLAGS = {
     min: 1,
     max: 1024,
     default: 1,
-    help: "Parts of a batch, one after the other, on a device where it does not fit whole.",
+    help: "Parts of a batch that does not fit on the device whole.",
   },
   lr: { kind: "number", min: 1e-9, max: 1, default: 3e-3, help: "Learning rate." },
   warmup: {
