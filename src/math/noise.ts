@@ -5,7 +5,7 @@
  * @module
  */
 import { checkInteger, unexpected } from "./errors.ts";
-import { randomBits, randomBlock } from "./philox.ts";
+import { blockReader, randomBits } from "./philox.ts";
 import { type Shape, sizeOf, type Tensor, tensor } from "./tensor.ts";
 
 /**
@@ -68,12 +68,13 @@ export function normalDoubles(
 ): Float64Array<ArrayBuffer> {
   checkInteger("index", index, 0, Number.MAX_SAFE_INTEGER);
   checkInteger("count", count, 0, Number.MAX_SAFE_INTEGER - index);
-  const out = new Float64Array(count);
+  const read = blockReader(seed, stream);
+  const words = new Uint32Array(4), out = new Float64Array(count);
   for (let i = 0; i < count;) {
     const at = index + i;
-    const [w0, w1, w2, w3] = randomBlock(seed, stream, Math.floor(at / 2));
-    const radius = Math.sqrt(-2 * Math.log(unitOpen(w0, w1)));
-    const angle = 2 * Math.PI * unitOpen(w2, w3);
+    read(Math.floor(at / 2), words);
+    const radius = Math.sqrt(-2 * Math.log(unitOpen(words[0], words[1])));
+    const angle = 2 * Math.PI * unitOpen(words[2], words[3]);
     if (at % 2 === 0) out[i++] = radius * Math.cos(angle);
     if (i < count) out[i++] = radius * Math.sin(angle);
   }
