@@ -15,7 +15,7 @@ import {
 } from "./kernels/winograd.ts";
 import { upsample, upsampleBackward } from "./kernels/resample.ts";
 import { biasGradient } from "./layers.ts";
-import type { Activation, GradientSlot, Network } from "./network.ts";
+import { type Activation, type GradientSlot, type Network, positions } from "./network.ts";
 import type { PlanTensor } from "./plan.ts";
 import { convAlgorithm, type ConvLayer } from "./variants.ts";
 
@@ -178,6 +178,7 @@ function columnsBackward(
     weights: net.parameter(`${name}.weight`),
     dWeights: net.gradient(`${name}.weight`),
     columns: net.scratch(`${name} columns`, columnsSize(sizes)),
+    dYTransposed: net.scratch(`${name} d transposed`, dY.N * dY.C * positions(dY)),
     dX: dInput,
   };
   net.add(im2colBackward(net.variants.gemm, sizes, tensors, {
