@@ -169,11 +169,19 @@ function show(report: Report): string {
   ].join("\n") + "\n";
 }
 
-if (import.meta.main) {
-  const args = parseArgs(Deno.args, { string: ["json", "batch", "runs"] });
+/** Runs the bench with its flags. */
+export async function main(given: string[]): Promise<void> {
+  const args = parseArgs(given, {
+    string: ["json", "batch", "runs"],
+    unknown: (arg) => {
+      throw new Error(`Expected a flag of \`deno task bench --help\` but got ${arg}`);
+    },
+  });
   const report = await bench(Number(args.batch ?? 1), Math.max(3, Number(args.runs ?? 3)));
   await Deno.stdout.write(new TextEncoder().encode(show(report)));
   if (typeof args.json === "string") {
     await Deno.writeTextFile(args.json, JSON.stringify(report, null, 2) + "\n");
   }
 }
+
+if (import.meta.main) await main(Deno.args);

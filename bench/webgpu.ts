@@ -107,10 +107,14 @@ function readOptions(args: Readonly<Record<string, unknown>>): Options {
   return { peers: args.peers === true, quick, rounds, only };
 }
 
-if (import.meta.main) {
-  const args = parseArgs(Deno.args, {
+/** Runs the bench with its flags and ends the program. */
+export async function main(given: string[]): Promise<never> {
+  const args = parseArgs(given, {
     boolean: ["peers", "quick"],
     string: ["json", "markdown", "only", "rounds"],
+    unknown: (arg) => {
+      throw new Error(`Expected a flag of \`deno task bench --help\` but got ${arg}`);
+    },
   });
   let text = "";
   const report = await bench(readOptions(args), async (part) => {
@@ -126,3 +130,5 @@ if (import.meta.main) {
   // Peers keep timers of their own.
   Deno.exit(0);
 }
+
+if (import.meta.main) await main(Deno.args);

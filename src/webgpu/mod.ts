@@ -74,6 +74,7 @@ export type { DownBlockType, ResampleType, UNetConfig, UpBlockType } from "../sp
 export type { Parameters } from "../spec/unet_parameters.ts";
 export type { CompileProgress, Executor, SharedBuffers } from "./executor.ts";
 export type { Access, Launch, Operand, View, Workgroups } from "./kernel.ts";
+export type { WeightPrecision } from "./variants.ts";
 export type { GemmVariant } from "./kernels/gemm.ts";
 export type { RegisterTile } from "./kernels/gemm_register.ts";
 export type { WorkgroupTile } from "./kernels/gemm_workgroup.ts";
