@@ -139,24 +139,32 @@ export function kindOf(name: string): string {
   return name === "output" || name === "loss" ? "output" : "gradients";
 }
 
+/** λ for as many values as there are: {@linkcode LAMBDA} is for less than a million. */
+function lambdaFor(results: Results): number {
+  const count = [...results.values()].reduce((n, { data }) => n + data.length, 0);
+  return Math.max(LAMBDA, Math.sqrt(2 * Math.log(2 * count / 1e-6)));
+}
+
 /** Checks every result under its bound λ·σ, by name. */
 export function checkResults(bound: Bound, found: Results, { exact, spread }: Expected): void {
+  const lambda = lambdaFor(exact);
   for (const [name, { data }] of found) {
     const expected = exact.get(name) as Tensor, sigma = spread.get(name) as Float64Array;
     if (data.length !== expected.data.length) throw new RangeError(`Expected ${name} whole`);
     data.forEach((value, i) =>
-      bound.check(value, expected.data[i], LAMBDA * sigma[i], kindOf(name), `${name}[${i}]`)
+      bound.check(value, expected.data[i], lambda * sigma[i], kindOf(name), `${name}[${i}]`)
     );
   }
 }
 
 /** The largest error in units of its bound, by name of the result. */
 export function excess(found: Results, { exact, spread }: Expected): Map<string, number> {
+  const lambda = lambdaFor(exact);
   return new Map([...found].map(([name, { data }]) => {
     const expected = exact.get(name) as Tensor, sigma = spread.get(name) as Float64Array;
     const ratios = Array.from(
       data,
-      (value, i) => Math.abs(value - expected.data[i]) / (LAMBDA * sigma[i]),
+      (value, i) => Math.abs(value - expected.data[i]) / (lambda * sigma[i]),
     );
     return [name, ratios.reduce((a, b) => Math.max(a, b), 0)];
   }));
