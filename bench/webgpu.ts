@@ -2,7 +2,7 @@
  * The GPU path against the adapter's roofs, against itself and, with --peers, against other libraries:
  * medians after a round of warming up, everything that is compared measured in turns on the same adapter.
  *
- * deno task bench [--peers] [--quick] [--only conv,forward,…] [--rounds 3] [--json FILE] [--markdown FILE]
+ * deno task bench --gpu|--peers [--quick] [--only conv,forward,…] [--rounds 3] [--json FILE] [--markdown FILE]
  *
  * @module
  */
