@@ -24,10 +24,9 @@ export async function sampling(bench: Bench): Promise<SectionReport> {
   progress("sampling: compiling");
   const size = { batch: 1, height, width, variants };
   const model = await GpuUNet.create(gpu, config, parameters, size);
-  const weights = model.executor.buffers.parameters as GPUBuffer;
   let sampler: GpuSampler | null = null;
   try {
-    sampler = await GpuSampler.create(gpu, config, weights, {
+    sampler = await GpuSampler.create(gpu, config, parameters, {
       ...size,
       times,
       steps: { kind: "ddpm", prediction: "epsilon", variance: "beta", clipRange: 1 },

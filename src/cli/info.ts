@@ -123,7 +123,7 @@ async function planText(values: InfoValues): Promise<string> {
   const { batch, training, json } = values;
   const { adapterClass, variants } = await plannedVariants(values);
   const request = { config, batch, height, width, variants };
-  const { plan } = training ? trainingPlan(request) : unetPlan(request);
+  const { plan } = training ? trainingPlan(request) : unetPlan({ ...request, streamed: true });
   const listing = listPlan(plan);
   const parameters = unetParameterCount(config);
   if (json) {

@@ -109,7 +109,9 @@ function transformedWeights(
   size: number,
   half: boolean,
 ): PlanTensor {
-  const weights = { tensor: net.parameter(`${name}.weight`), offset: 0 };
+  const weightName = `${name}.weight`;
+  const weight = net.training ? net.parameter(weightName) : net.sourceParameter(weightName);
+  const weights = { tensor: weight, offset: 0 };
   const U = net.training
     ? net.scratch(`${name} U`, size)
     : net.plan.tensor("prepared", `${name} U`, half ? Math.ceil(size / 2) : size);

@@ -112,16 +112,26 @@ export class Executor {
 
   /** Submits all launches of phases, in that order, as one submission. @throws {DeviceLostError} if the device is gone. */
   run(...phases: readonly Phase[]): void {
+    this.#submit(phases.flatMap((phase) => this.#encoded.filter((e) => e.launch.phase === phase)));
+  }
+
+  /** Submits the launches of `prepare` that read a tensor: after it was written to `staging`. */
+  prepareFrom(tensor: PlanTensor): void {
+    this.#submit(
+      this.#encoded.filter(({ launch: { phase, operands } }) =>
+        phase === "prepare" && operands.some((operand) => operand.tensor === tensor)
+      ),
+    );
+  }
+
+  #submit(launches: readonly Encoded[]): void {
     if (this.#gpu.lost.reason !== null) throw this.#gpu.lost.reason;
     const encoder = this.#gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (const phase of phases) {
-      for (const { launch, pipeline, bindGroup } of this.#encoded) {
-        if (launch.phase !== phase) continue;
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, bindGroup);
-        pass.dispatchWorkgroups(...launch.workgroups);
-      }
+    for (const { launch, pipeline, bindGroup } of launches) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(...launch.workgroups);
     }
     pass.end();
     this.#gpu.device.queue.submit([encoder.finish()]);

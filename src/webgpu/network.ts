@@ -58,6 +58,12 @@ export class Network {
   readonly accumulateParameters: boolean;
   /** Which kernel computes what. */
   readonly variants: Variants;
+  /**
+   * Whether the host hands the weights in one by one, so that those which `prepare` alone reads need no
+   * place of their own. Otherwise all lie in one flat layout, as training and whoever shares its weights
+   * need them.
+   */
+  readonly streamed: boolean;
   /** Every parameter in order. */
   readonly specs: readonly ParameterSpec[];
   readonly #parameters = new Map<string, PlanTensor>();
@@ -74,12 +80,14 @@ export class Network {
     training: boolean,
     variants: Variants,
     accumulateParameters = false,
+    streamed = false,
   ) {
     this.training = training;
+    this.streamed = streamed;
     this.accumulateParameters = accumulateParameters;
     this.variants = variants;
     this.specs = unetParameters(config);
-    for (const { name, shape } of this.specs) {
+    for (const { name, shape } of streamed ? [] : this.specs) {
       const size = sizeOf(shape);
       this.#parameters.set(name, this.plan.tensor("parameters", name, size));
       if (training) this.#gradients.set(name, this.plan.tensor("gradients", `d ${name}`, size));
@@ -88,7 +96,24 @@ export class Network {
 
   /** A parameter by name. */
   parameter(name: string): PlanTensor {
+    if (this.streamed && !this.#parameters.has(name)) {
+      this.#parameters.set(name, this.plan.tensor("parameters", name, this.#sizeOf(name)));
+    }
     return found(this.#parameters, name);
+  }
+
+  /** A parameter that only `prepare` reads. */
+  sourceParameter(name: string): PlanTensor {
+    if (!this.streamed) return this.parameter(name);
+    const tensor = this.plan.staged(name, this.#sizeOf(name));
+    this.#parameters.set(name, tensor);
+    return tensor;
+  }
+
+  #sizeOf(name: string): number {
+    const spec = this.specs.find((candidate) => candidate.name === name);
+    if (spec === undefined) throw new RangeError(`Expected a parameter ${name} but got none`);
+    return sizeOf(spec.shape);
   }
 
   /** The gradient of a parameter. */

@@ -11,7 +11,8 @@ import type { Launch } from "./kernel.ts";
 /**
  * Buffers that tensors live in. `arena` is reused by liveness; the others keep their contents between
  * submissions: `parameters`, `gradients`, `moments` and `ema` of training, `prepared` weights in the
- * form that kernels read, `state` for what the host writes and reads.
+ * form that kernels read, `staging` for one weight at a time on its way there, `state` for what the
+ * host writes and reads.
  */
 export type BufferName =
   | "parameters"
@@ -20,6 +21,7 @@ export type BufferName =
   | "moment2"
   | "ema"
   | "prepared"
+  | "staging"
   | "state"
   | "arena";
 
@@ -80,6 +82,7 @@ export class PlanBuilder {
     moment2: 0,
     ema: 0,
     prepared: 0,
+    staging: 0,
     state: 0,
     arena: 0,
   };
@@ -90,6 +93,14 @@ export class PlanBuilder {
   tensor(buffer: BufferName, label: string, size: number): PlanTensor {
     const tensor = { label, buffer, offset: this.#sizes[buffer], size };
     if (buffer !== "arena") this.#sizes[buffer] += aligned(size);
+    this.#tensors.push(tensor);
+    return tensor;
+  }
+
+  /** A tensor at the beginning of `staging`: it is there only until the next one is written. */
+  staged(label: string, size: number): PlanTensor {
+    this.#sizes.staging = Math.max(this.#sizes.staging, aligned(size));
+    const tensor: PlanTensor = { label, buffer: "staging", offset: 0, size };
     this.#tensors.push(tensor);
     return tensor;
   }

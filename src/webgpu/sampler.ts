@@ -113,7 +113,7 @@ export class GpuSampler {
   /**
    * Compiles the network and the sampling step, and uploads weights and tables.
    *
-   * @param parameters by name, or the `parameters` or `ema` buffer of another executor with the same config.
+   * @param parameters by name, or the `parameters` or `ema` buffer of a trainer with the same config.
    * @throws {ArgumentError} if a parameter is missing or has another shape, or at ᾱ = 0 for ε.
    * @throws {LimitError | OutOfMemoryError | ShaderError | DeviceLostError}
    */
@@ -124,30 +124,34 @@ export class GpuSampler {
     options: GpuSamplerOptions,
   ): Promise<GpuSampler> {
     const { batch, height, width, times, steps, onProgress } = options;
-    if (parameters instanceof Map) checkParameters(config, parameters);
+    const streamed = parameters instanceof Map;
+    if (streamed) checkParameters(config, parameters);
     const variants = options.variants ?? defaultVariants(gpu.adapterClass);
     const rows = samplerRows(times.levels, steps);
     const planned = samplingPlan({
       ...{ config, batch, height, width, variants },
       steps: times.levels.length,
       noisy: takesNoise(steps),
+      streamed,
     });
-    const owned = parameters instanceof Map;
-    const shared = owned ? {} : { parameters: parameters as GPUBuffer };
+    const shared = streamed ? {} : { parameters: parameters as GPUBuffer };
     const executor = await Executor.create(gpu, planned.plan, shared, onProgress);
     const sampler = new GpuSampler(gpu, config, options, planned, executor);
-    if (owned) uploadParameters(executor, config, planned.parameters, parameters);
+    if (streamed) uploadParameters(executor, config, planned.parameters, parameters);
     executor.write(planned.rows, rows);
     // The network counts times from 0, the paper from 1; steps go downwards.
     const networkTimes = times.timesteps.map((t) => t - 1).reverse();
     executor.write(planned.timeTable, timeRows(config, networkTimes));
-    sampler.prepare();
+    if (!streamed) sampler.prepare();
     return sampler;
   }
 
-  /** Brings the weights into the form that kernels read; needed whenever a shared buffer's changed. */
+  /**
+   * Brings shared weights into the form that kernels read; needed whenever they changed. Weights that
+   * were given by name need it no more.
+   */
   prepare(): void {
-    this.executor.run("prepare");
+    if (this.planned.plan.sizes.staging === 0) this.executor.run("prepare");
   }
 
   /**

@@ -55,7 +55,7 @@ export class GpuUNet {
   /**
    * Compiles the network and uploads its weights.
    *
-   * @param parameters by name, or the `parameters` buffer of another executor with the same config.
+   * @param parameters by name, or the `parameters` or `ema` buffer of a trainer with the same config.
    * @throws {ArgumentError} if a parameter is missing or has another shape.
    * @throws {LimitError | OutOfMemoryError | ShaderError | DeviceLostError}
    */
@@ -66,24 +66,24 @@ export class GpuUNet {
     options: GpuUNetOptions,
   ): Promise<GpuUNet> {
     const { batch, height, width, onProgress } = options;
-    if (parameters instanceof Map) checkParameters(config, parameters);
+    const streamed = parameters instanceof Map;
+    if (streamed) checkParameters(config, parameters);
     const variants = options.variants ?? defaultVariants(gpu.adapterClass);
-    const planned = unetPlan({ config, batch, height, width, variants });
-    const shared: SharedBuffers = parameters instanceof Map
-      ? {}
-      : { parameters: parameters as GPUBuffer };
+    const planned = unetPlan({ config, batch, height, width, variants, streamed });
+    const shared: SharedBuffers = streamed ? {} : { parameters: parameters as GPUBuffer };
     const executor = await Executor.create(gpu, planned.plan, shared, onProgress);
     const model = new GpuUNet(config, batch, planned, executor);
-    if (parameters instanceof Map) {
-      uploadParameters(executor, config, planned.parameters, parameters);
-    }
-    model.prepare();
+    if (streamed) uploadParameters(executor, config, planned.parameters, parameters);
+    else model.prepare();
     return model;
   }
 
-  /** Brings the weights into the form that kernels read; needed whenever a shared buffer's changed. */
+  /**
+   * Brings shared weights into the form that kernels read; needed whenever they changed. Weights that
+   * were given by name need it no more.
+   */
   prepare(): void {
-    this.executor.run("prepare");
+    if (this.planned.plan.sizes.staging === 0) this.executor.run("prepare");
   }
 
   /**
@@ -118,7 +118,12 @@ export function checkParameters(config: UNetConfig, parameters: Parameters): voi
   }
 }
 
-/** Uploads parameters by name. @throws {ArgumentError} if one is missing or has another shape. */
+/**
+ * Uploads parameters by name; those that go through `staging` are transformed before the next one takes
+ * their place.
+ *
+ * @throws {ArgumentError} if one is missing or has another shape.
+ */
 export function uploadParameters(
   executor: Executor,
   config: UNetConfig,
@@ -129,6 +134,7 @@ export function uploadParameters(
   for (const spec of unetParameters(config)) {
     const place = tensors.get(spec.name) as PlanTensor;
     executor.write(place, toDevice(spec, parameters.get(spec.name) as Tensor));
+    if (place.buffer === "staging") executor.prepareFrom(place);
   }
 }
 

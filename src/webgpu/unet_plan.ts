@@ -29,6 +29,11 @@ export interface UNetPlanRequest {
   readonly height: number;
   readonly width: number;
   readonly variants: Variants;
+  /**
+   * Whether the host hands the weights in one by one (`uploadParameters`), so that those which kernels
+   * read in another form are not kept twice. Inference only. Default false.
+   */
+  readonly streamed?: boolean;
 }
 
 /** A plan and the tensors by which the host talks to it. */
@@ -131,7 +136,7 @@ function byName(net: Network, tensor: (name: string) => PlanTensor): Map<string,
  */
 export function unetPlan(request: UNetPlanRequest): UNetPlan {
   checkExtent(request);
-  const net = new Network(request.config, false, request.variants);
+  const net = new Network(request.config, false, request.variants, false, request.streamed);
   const inputs = makeInputs(net, request);
   const output = makeOutput(net, request);
   new UNetNetwork(net, request.config, inputs).forward(output);
@@ -168,7 +173,7 @@ export interface SamplingRequest extends UNetPlanRequest {
 export function samplingPlan(request: SamplingRequest): SamplingPlan {
   checkExtent(request);
   const { config, variants, batch: N, steps, noisy } = request;
-  const net = new Network(config, false, variants);
+  const net = new Network(config, false, variants, false, request.streamed);
   const { plan } = net;
   const inputs = makeInputs(net, request);
   const { x, times } = inputs;

@@ -12,7 +12,7 @@ const FLAGS = ["info", "--plan", "--config", "unet.json", "--batch", "3", "--cla
 function plan(training: boolean) {
   const variants = defaultVariants("discrete");
   const request = { config: MICRO, batch: 3, height: 8, width: 8, variants };
-  return (training ? trainingPlan(request) : unetPlan(request)).plan;
+  return (training ? trainingPlan(request) : unetPlan({ ...request, streamed: true })).plan;
 }
 
 Deno.test("info --plan --json lists every launch with its numbers, and where its tensors lie", async () => {
