@@ -20,12 +20,12 @@ export async function batches(bench: Bench): Promise<SectionReport> {
   const first = await GpuUNet.create(gpu, config, parameters, { ...size, batch: 1, variants });
   const executors = new Map([[1, first.executor]]);
   try {
-    const { parameters: weights, prepared } = first.executor.buffers;
-    const shared: SharedBuffers = { parameters: weights, prepared };
+    const { parameters: weights, prepared, staging } = first.executor.buffers;
+    const shared: SharedBuffers = { parameters: weights, prepared, staging };
     for (const batch of quick ? QUICK_BATCHES : BATCHES) {
       if (batch === 1) continue;
       progress(`batches: compiling for ${batch}`);
-      const { plan } = unetPlan({ ...size, config, batch, variants });
+      const { plan } = unetPlan({ ...size, config, batch, variants, streamed: true });
       executors.set(batch, await Executor.create(gpu, plan, shared));
     }
     progress("batches: timing");
