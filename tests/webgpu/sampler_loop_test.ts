@@ -6,7 +6,7 @@
  * coefficients: three roundings of each of the first two products (coefficient, product, sum), three
  * more on x̂_0's way into the sum and at most five on that of the others; σ may be an exponential.
  */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
 import { createSchedule, type Schedule } from "../../src/reference/schedule.ts";
 import { type DdimOptions, ddimStep } from "../../src/reference/ddim.ts";
