@@ -10,6 +10,9 @@ import {
   storedTensor,
 } from "../../src/spec/safetensors.ts";
 
+// The same cases in every run.
+fc.configureGlobal({ seed: 1 });
+
 /** A file of a header written by hand, its length field as claimed, and data. */
 function fileOf(header: string, data: Uint8Array, claimed?: bigint): Uint8Array {
   const json = new TextEncoder().encode(header);
@@ -54,7 +57,8 @@ Deno.test("what is encoded as F32 decodes to the same names, shapes and bits", (
     const file = encodeSafetensors(given, { metadata });
     const back = decodeSafetensors(file);
     assertEquals(back.metadata, metadata);
-    assertEquals([...back.tensors.keys()], [...given.keys()].sort());
+    // JSON puts names that look like integers first: the order of names means nothing.
+    assertEquals([...back.tensors.keys()].sort(), [...given.keys()].sort());
     for (const [name, stored] of back.tensors) {
       const { shape, data } = storedTensor(stored);
       assertEquals(shape, given.get(name)?.shape);
