@@ -1,9 +1,10 @@
 /**
- * Runs single launches on the device for tests: tensors in, tensors out, outputs poisoned before.
+ * Runs single launches on the device for tests: tensors in, tensors out, outputs poisoned before, and
+ * more poison behind every tensor, which nothing may read into a result or overwrite.
  */
 import { assert } from "@std/assert";
 import { type Gpu, requestGpu } from "../../src/webgpu/device.ts";
-import type { Launch } from "../../src/webgpu/kernel.ts";
+import { floatWord, type Launch } from "../../src/webgpu/kernel.ts";
 
 let cached: Promise<Gpu> | null = null;
 
@@ -15,6 +16,16 @@ export function testGpu(): Promise<Gpu> {
 
 /** What unwritten output elements hold: no kernel computes this NaN payload's neighbourhood by chance. */
 export const POISON = NaN;
+const POISON_WORD = floatWord(POISON);
+
+/** Bytes behind every tensor: more than a kernel that forgot its last guard could reach. */
+const BEHIND = 64 * 1024;
+
+/** A launch in several rows of workgroups, as it is where there are too many for one. */
+function inRows({ wgsl, workgroups: [x, y, z] }: Launch<unknown>): [number, number, number] {
+  const findsItsRow = /(id|wid)\.y \* (grid|nwg)\.x/.test(wgsl);
+  return findsItsRow && x > 1 && y === 1 ? [Math.ceil(x / 2), 2, z] : [x, y, z];
+}
 
 const { STORAGE, COPY_DST, COPY_SRC, MAP_READ, UNIFORM } = {
   STORAGE: 0x80,
@@ -41,9 +52,11 @@ export async function runLaunches<K extends string>(
     const [name, value] of Object.entries(tensors) as [K, Float32Array | Uint32Array | number][]
   ) {
     const data = typeof value === "number" ? new Float32Array(value).fill(POISON) : value;
-    const size = Math.max(16, Math.ceil(data.byteLength / 16) * 16);
+    const size = Math.ceil(data.byteLength / 16) * 16 + BEHIND;
     const buffer = device.createBuffer({ size, usage: STORAGE | COPY_DST | COPY_SRC });
-    device.queue.writeBuffer(buffer, 0, data as BufferSource);
+    const contents = new Uint32Array(size / 4).fill(POISON_WORD);
+    contents.set(new Uint32Array(data.buffer, data.byteOffset, data.length));
+    device.queue.writeBuffer(buffer, 0, contents);
     buffers.set(name, buffer);
   }
   const encoder = device.createCommandEncoder();
@@ -64,7 +77,7 @@ export async function runLaunches<K extends string>(
       0,
       device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }),
     );
-    pass.dispatchWorkgroups(...launch.workgroups);
+    pass.dispatchWorkgroups(...inRows(launch));
   }
   pass.end();
   const readers = [...buffers].map(([name, buffer]) => {
@@ -80,7 +93,10 @@ export async function runLaunches<K extends string>(
     await reader.mapAsync(MAP_READ);
     const value = tensors[name];
     const length = typeof value === "number" ? value : value.length;
-    results[name] = new Float32Array(reader.getMappedRange().slice(0)).subarray(0, length);
+    const contents = reader.getMappedRange().slice(0);
+    const untouched = new Uint32Array(contents).subarray(length).every((w) => w === POISON_WORD);
+    assert(untouched, `${name}: written behind its end`);
+    results[name] = new Float32Array(contents, 0, length);
     reader.destroy();
     buffers.get(name)!.destroy();
   }
