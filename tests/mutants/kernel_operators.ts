@@ -65,10 +65,15 @@ const OPTIONAL =
   /^(offset|k1|b1|b2|alpha|outputScale|accumulate|turned|updates|bias|perSample|residual)$/;
 
 /** Leaves out what has a default: an offset, the stride of the batch, `accumulate`. */
-const dropProperty: Operator = (node) => {
+const dropProperty: Operator = (node, { checker }) => {
   if (!ts.isObjectLiteralExpression(node)) return [];
+  const wanted = checker.getContextualType(node);
+  const mayMiss = (name: string): boolean => {
+    const { flags = 0 } = wanted?.getProperty(name) ?? {};
+    return (flags & ts.SymbolFlags.Optional) !== 0;
+  };
   return node.properties.filter((property) =>
-    isGiven(property) && OPTIONAL.test(property.name.getText())
+    isGiven(property) && OPTIONAL.test(property.name.getText()) && mayMiss(property.name.getText())
   ).map((property) => ({
     node,
     range: { start: property.getFullStart(), end: property.end },
@@ -98,6 +103,12 @@ function changesResults(operator: Operator): Operator {
     isAside(node) ? [] : operator(node, context).filter((edit) => !isAside(edit.node));
 }
 
+/** As for the reference, but for texts: what swaps a name and a variant is no program. */
+const swapNumbers: Operator = (node, context) =>
+  ts.isCallExpression(node) && node.arguments.some(ts.isStringLiteral)
+    ? []
+    : OPERATORS["swap-arguments"](node, context);
+
 /** Every operator by its name. */
 export const KERNEL_OPERATORS: Readonly<Record<string, Operator>> = Object.fromEntries(
   Object.entries({
@@ -106,5 +117,6 @@ export const KERNEL_OPERATORS: Readonly<Record<string, Operator>> = Object.fromE
     "swap-properties": swapProperties,
     "drop-property": dropProperty,
     ...OPERATORS,
+    "swap-arguments": swapNumbers,
   }).map(([name, operator]) => [name, changesResults(operator)]),
 );

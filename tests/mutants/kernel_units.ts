@@ -8,6 +8,7 @@ const GROUPING =
   "how invocations are grouped; shader and launch take the number from the same place";
 const FIGURE = "a figure for tables, not part of a result";
 const DEPTH = "an error bound's argument, for tests";
+const TABLE = "places that host and shader take from this one table";
 const CHOICE = "a choice among variants that compute the same";
 
 /** Reasons by the names of units. */
@@ -35,6 +36,10 @@ export const LEFT: Readonly<Record<string, string>> = {
   ENOUGH_WORKGROUPS: CHOICE,
   workgroupLaunch: CHOICE,
   VARIANTS: CHOICE,
+  STEP: TABLE,
+  STEP_SIZE: "any size beyond the last place will do",
+  ROW: TABLE,
+  POINTS: "any distinct points make the algorithm; these keep its errors small",
   kernelName: FIGURE,
   gemmFlops: FIGURE,
   gemmBytes: FIGURE,

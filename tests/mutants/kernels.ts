@@ -23,7 +23,7 @@ const TESTS_OF: Readonly<Record<string, readonly string[]>> = {
   layout: ["reduce", "group_norm", "softmax"],
   map: ["elementwise"],
   optimizer_step: ["optimizer"],
-  sampler_rows: ["sampler"],
+  sampler_rows: ["sampler_rows", "sampler"],
   silu: ["elementwise"],
   winograd_code: ["winograd"],
   winograd_images: ["winograd"],
@@ -33,7 +33,7 @@ const TESTS_OF: Readonly<Record<string, readonly string[]>> = {
 
 /** Tests that no kernel has of its own: of plans, networks, errors and loops. They take long. */
 const OF_WHOLES =
-  /^(conv_layers|determinism|device|errors|plan|sampler_loop|training|unet|variants_file|\w*golden\w*)_test\.ts$/;
+  /^(conv_layers|determinism|device|errors|sampler_loop|training|unet|variants_file|\w*golden\w*)_test\.ts$/;
 
 /** What a device says to a shader that it cannot compile, and a runtime to a script. */
 const NO_PROGRAM = /shader.*(parsing|validation) error|SyntaxError|is not defined/i;

@@ -2,6 +2,7 @@
  * Drawn convolutions of any kernel, stride, padding, place and epilogue, with what the reference and
  * the error bound of sums of n products in any order, γ_n·Σ|terms|, say of them.
  */
+import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { gamma, roundingBound } from "../../src/math/float32.ts";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
@@ -123,6 +124,7 @@ export async function checkForward(
     residual: rPlace.holding(residual),
     y: yPlace.size,
   });
+  if (launches.length > 1) assertEquals(results.columns.findIndex(Number.isNaN), -1, "columns");
   const y = yPlace.taken(results.y);
   if (bounds === undefined) return y;
   const options = { stride: d.stride, padding: d.padding };

@@ -141,7 +141,7 @@ function siluBackwardBound(x: number, dY: number): number {
 
 const drawn = fc.record({
   N: fc.integer({ min: 1, max: 5 }),
-  D: fc.oneof(fc.integer({ min: 1, max: 700 }), fc.constantFrom(1, 4, 256, 2048, 4096)),
+  D: fc.oneof(fc.integer({ min: 1, max: 700 }), fc.constantFrom(1, 4, 256, 319, 1276, 2048)),
   places: fc.record({ a: placements, b: placements, y: placements }),
   inPlace: fc.boolean(),
   factor: real(-3, 3).map(Math.fround).filter((f) => f !== 0),
