@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { runCommand, say } from "../src/cli/terminal.ts";
+
 const HELP = `Times the package next to others, everything that is compared in turns in one run.
 
 Usage
@@ -27,14 +29,16 @@ Examples
   deno task bench --gpu --only roofs,conv
 `;
 
-const { args } = Deno;
-const gpu = args.some((arg) => /^--(gpu|peers|quick|only|rounds|markdown)(=|$)/.test(arg));
-if (args.includes("--help") || args.includes("-h")) {
-  await Deno.stdout.write(new TextEncoder().encode(HELP));
-} else if (gpu) {
-  const { main } = await import("./webgpu.ts");
-  await main(args.filter((arg) => arg !== "--gpu"));
-} else {
-  const { main } = await import("./reference_unet.ts");
-  await main(args);
+/** Runs the bench that the flags ask for; returns the exit code. */
+async function bench(args: readonly string[]): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    say(HELP);
+    return 0;
+  }
+  const gpu = args.some((arg) => /^--(gpu|peers|quick|only|rounds|markdown)(=|$)/.test(arg));
+  if (!gpu) return (await import("./reference_unet.ts")).main([...args]);
+  return (await import("./webgpu.ts")).main(args.filter((arg) => arg !== "--gpu"));
 }
+
+// Peers keep timers of their own: the exit ends them.
+Deno.exit(await runCommand(bench, Deno.args));

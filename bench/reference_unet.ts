@@ -3,11 +3,12 @@
  * TensorFlow.js' plain CPU backend: one process, one thread each, the same weights, runs taken in
  * turns. Output and every gradient are compared before the clock starts.
  *
- * deno run -A bench/reference_unet.ts [--batch 1] [--runs 3] [--json FILE]
+ * deno task bench [--batch 1] [--runs 3] [--json FILE]
  *
  * @module
  */
 import { parseArgs } from "@std/cli";
+import { UsageError } from "../src/cli/terminal.ts";
 import { normalTensor, streamOf } from "../src/math/noise.ts";
 import { sizeOf, type Tensor } from "../src/math/tensor.ts";
 import { zerosLike } from "../src/reference/nn/zeros_like.ts";
@@ -20,6 +21,7 @@ import {
 } from "../src/spec/unet_parameters.ts";
 import { MNIST } from "../src/spec/unet_presets.ts";
 import { type Provenance, provenance } from "./machine.ts";
+import { wholeNumber } from "./support/flags.ts";
 import { startTfjs, TfjsUnet } from "./peers/tfjs_unet.ts";
 
 /**
@@ -169,19 +171,21 @@ function show(report: Report): string {
   ].join("\n") + "\n";
 }
 
-/** Runs the bench with its flags. */
-export async function main(given: string[]): Promise<void> {
+/** Runs the bench with its flags; returns the exit code. */
+export async function main(given: string[]): Promise<number> {
   const args = parseArgs(given, {
     string: ["json", "batch", "runs"],
     unknown: (arg) => {
-      throw new Error(`Expected a flag of \`deno task bench --help\` but got ${arg}`);
+      throw new UsageError(`Expected a flag of \`deno task bench --help\` but got ${arg}`);
     },
   });
-  const report = await bench(Number(args.batch ?? 1), Math.max(3, Number(args.runs ?? 3)));
+  const report = await bench(
+    wholeNumber("batch", args.batch, 1),
+    Math.max(3, wholeNumber("runs", args.runs, 3)),
+  );
   await Deno.stdout.write(new TextEncoder().encode(show(report)));
   if (typeof args.json === "string") {
     await Deno.writeTextFile(args.json, JSON.stringify(report, null, 2) + "\n");
   }
+  return 0;
 }
-
-if (import.meta.main) await main(Deno.args);

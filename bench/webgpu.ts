@@ -7,6 +7,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli";
+import { UsageError } from "../src/cli/terminal.ts";
 import { CIFAR10, MNIST } from "../src/spec/unet_presets.ts";
 import { requestGpu } from "../src/webgpu/device.ts";
 import { defaultVariants } from "../src/webgpu/variants.ts";
@@ -23,6 +24,7 @@ import { training } from "./sections/training.ts";
 import type { Bench } from "./support/bench.ts";
 import { GpuTimer } from "./support/gpu_timing.ts";
 import { drawnParameters } from "./support/inputs.ts";
+import { wholeNumber } from "./support/flags.ts";
 import { claimTable, type SectionReport } from "./support/report.ts";
 
 /** Sections by the names that --only takes, in their order. */
@@ -101,19 +103,19 @@ function readOptions(args: Readonly<Record<string, unknown>>): Options {
   const only = typeof args.only === "string" ? args.only.split(",") : names;
   const unknown = only.find((name) => !names.includes(name));
   if (unknown !== undefined) {
-    throw new Error(`Expected --only of ${names.join(",")} but got ${unknown}`);
+    throw new UsageError(`Expected --only of ${names.join(",")} but got ${unknown}`);
   }
-  const rounds = Math.max(3, Number(args.rounds ?? 3));
+  const rounds = Math.max(3, wholeNumber("rounds", args.rounds, 3));
   return { peers: args.peers === true, quick, rounds, only };
 }
 
-/** Runs the bench with its flags and ends the program. */
-export async function main(given: string[]): Promise<never> {
+/** Runs the bench with its flags; returns the exit code. */
+export async function main(given: string[]): Promise<number> {
   const args = parseArgs(given, {
     boolean: ["peers", "quick"],
     string: ["json", "markdown", "only", "rounds"],
     unknown: (arg) => {
-      throw new Error(`Expected a flag of \`deno task bench --help\` but got ${arg}`);
+      throw new UsageError(`Expected a flag of \`deno task bench --help\` but got ${arg}`);
     },
   });
   let text = "";
@@ -127,8 +129,5 @@ export async function main(given: string[]): Promise<never> {
   if (typeof args.markdown === "string") {
     await Deno.writeTextFile(args.markdown, `# The GPU bench\n\n\`\`\`text\n${text}\`\`\`\n`);
   }
-  // Peers keep timers of their own.
-  Deno.exit(0);
+  return 0;
 }
-
-if (import.meta.main) await main(Deno.args);

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { say, UsageError } from "../../src/cli/terminal.ts";
 import { parseArgs } from "@std/cli/parse-args";
 import { chosen, describe, type Mutant, type Quota, sample, type Target } from "./candidates.ts";
 import { type Outcome, type Suite, Workshop } from "./runner.ts";
@@ -40,9 +41,6 @@ const OPTIONS = `
 Exit code 1 if a mutant survives, or an exported function has none.
 `;
 
-// deno-lint-ignore no-console
-const print = (line: string): void => console.log(line);
-
 const TEXTS = ["function", "file", "id", "tests", "sample", "workers", "json"] as const;
 
 /** What the command line asks for. */
@@ -57,7 +55,7 @@ function optionsOf(args: string[]): Options {
     string: TEXTS,
     boolean: ["all", "list", "help"],
     unknown: (arg) => {
-      throw new Error(`Expected an option of --help but got ${arg}`);
+      throw new UsageError(`Expected an option of --help but got ${arg}`);
     },
   });
   const texts = Object.fromEntries(TEXTS.map((name) => [name, given[name] as string | undefined]));
@@ -68,7 +66,7 @@ function optionsOf(args: string[]): Options {
 function count(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) {
-    throw new Error(`Expected --${name} to be a whole number above 0 but got ${text}`);
+    throw new UsageError(`Expected --${name} to be a whole number above 0 but got ${text}`);
   }
   return value;
 }
@@ -88,7 +86,7 @@ async function runAll(
       outcomes.push(outcome);
       const { verdict, by, seconds } = outcome;
       const progress = `${String(outcomes.length).padStart(4)}/${mutants.length}`;
-      print(
+      say(
         `${progress} ${verdict.padEnd(8)} ${seconds.toFixed(1).padStart(5)} s ${describe(next)}` +
           (by === null ? "" : ` — ${by}`),
       );
@@ -101,7 +99,7 @@ async function runAll(
   );
   const times = await workshops[0].check();
   const seconds = [...times.values()].reduce((sum, time) => sum + time, 0);
-  print(`The tests pass without a mutant, in ${seconds.toFixed(1)} s.`);
+  say(`The tests pass without a mutant, in ${seconds.toFixed(1)} s.`);
   await Promise.all(workshops.map((workshop) => work(workshop, times)));
   return outcomes;
 }
@@ -114,7 +112,7 @@ async function runAll(
 export async function runCampaign(campaign: Campaign, args: string[]): Promise<number> {
   const options = optionsOf(args);
   if (options.help) {
-    print(`${campaign.purpose}\n\nUsage: deno task ${campaign.task} [options]\n${OPTIONS}`);
+    say(`${campaign.purpose}\n\nUsage: deno task ${campaign.task} [options]\n${OPTIONS}`);
     return 0;
   }
   const root = Deno.cwd();
@@ -139,10 +137,10 @@ export async function runCampaign(campaign: Campaign, args: string[]): Promise<n
   const { file: part } = options;
   if (part !== undefined) wanted = wanted.filter(({ file }) => file.includes(part));
   if (options.sample !== undefined) wanted = sample(wanted, count("sample", options.sample));
-  if (wanted.length === 0) throw new Error("Expected mutants to run but got none");
-  if (options.list) wanted.forEach((mutant) => print(describe(mutant)));
-  for (const { file, name } of without) print(`No mutant for ${name} (${file})`);
-  print(
+  if (wanted.length === 0) throw new UsageError("Expected mutants to run but got none");
+  if (options.list) wanted.forEach((mutant) => say(describe(mutant)));
+  for (const { file, name } of without) say(`No mutant for ${name} (${file})`);
+  say(
     `${wanted.length} mutants of ${fixed.length} chosen of ${everything.length} possible, ` +
       `${targets.length} exported functions, ${Object.keys(equivalent).length} equivalent`,
   );
@@ -163,14 +161,14 @@ export async function runCampaign(campaign: Campaign, args: string[]): Promise<n
   if (options.json !== undefined) {
     Deno.writeTextFileSync(options.json, JSON.stringify({ outcomes }, null, 1) + "\n");
   }
-  print(
+  say(
     `\nCaught ${born - survivors.length}/${born} (${hung} by hanging) in ` +
       `${minutes.toFixed(1)} minutes.` +
       (stillborn > 0 ? ` ${stillborn} more were no programs and are not counted.` : ""),
   );
   for (const { mutant, verdict } of outcomes) {
-    if (verdict === "hung") print(`Hung: ${describe(mutant)}`);
+    if (verdict === "hung") say(`Hung: ${describe(mutant)}`);
   }
-  for (const { mutant } of survivors) print(`Survived: ${describe(mutant)}`);
+  for (const { mutant } of survivors) say(`Survived: ${describe(mutant)}`);
   return survivors.length > 0 || without.length > 0 ? 1 : 0;
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { runCommand } from "../../src/cli/terminal.ts";
 import { type Campaign, runCampaign } from "./campaign.ts";
 import { allMutants, type Mutant, targetsOf } from "./candidates.ts";
 import { KERNEL_OPERATORS } from "./kernel_operators.ts";
@@ -88,4 +89,7 @@ export function kernelCampaign(root: string): Campaign {
   };
 }
 
-if (import.meta.main) Deno.exit(await runCampaign(kernelCampaign(Deno.cwd()), Deno.args));
+if (import.meta.main) {
+  const campaign = kernelCampaign(Deno.cwd());
+  Deno.exit(await runCommand((args) => runCampaign(campaign, [...args]), Deno.args));
+}

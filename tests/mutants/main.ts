@@ -9,6 +9,7 @@ import { runCampaign } from "./campaign.ts";
 import { allMutants, targetsOf } from "./candidates.ts";
 import { EQUIVALENT } from "./equivalent.ts";
 import { parse, sourcesUnder } from "./program.ts";
+import { runCommand } from "../../src/cli/terminal.ts";
 import { properties } from "./runner.ts";
 
 if (import.meta.main) {
@@ -22,5 +23,5 @@ if (import.meta.main) {
     targets: targetsOf(program, root),
     suite: (part: string | undefined) => properties(root, part),
   };
-  Deno.exit(await runCampaign(campaign, Deno.args));
+  Deno.exit(await runCommand((args) => runCampaign(campaign, [...args]), Deno.args));
 }
