@@ -66,7 +66,7 @@ async function trainOn(
   dataset: ImageDataset,
   values: TrainRequest["values"],
 ): Promise<number> {
-  const { folder, batch, accumulate, optimiser } = run;
+  const { folder, batch, accumulate, optimiser, labelDrop } = run;
   const from = { ...run.checkpoint, train: trainedOn(backend, run.checkpoint.train) };
   await saveConfig(folder, from);
   await keepMetricsUpTo(folder, from.step);
@@ -80,7 +80,8 @@ async function trainOn(
   );
   const { steps, "save-every": saveEvery } = values;
   const done = await trainSteps({
-    ...{ folder, from, trainer, schedule, dataset, steps, batch, saveEvery, interrupted, progress },
+    ...{ folder, from, trainer, schedule, dataset, steps, batch, labelDrop, saveEvery },
+    ...{ interrupted, progress },
   });
   trainer.close();
   if (interrupted.aborted) {

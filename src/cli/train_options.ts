@@ -12,7 +12,7 @@ import {
   unetConfigFromDiffusers,
   unetConfigToDiffusers,
 } from "../spec/unet_config.ts";
-import { MNIST, MNIST_TINY } from "../spec/unet_presets.ts";
+import { MNIST_CLASSES, MNIST_TINY } from "../spec/unet_presets.ts";
 import { DEVICE_FLAGS } from "./device_flags.ts";
 import type { Flag, FlagValues } from "./flags.ts";
 import { exists, readCheckpoint, runFile } from "./run_folder.ts";
@@ -57,6 +57,20 @@ export const TRAIN_FLAGS = {
     default: 50,
     help: "Steps of rising learning rate.",
   },
+  decay: {
+    kind: "integer",
+    min: 0,
+    max: MAX,
+    default: 0,
+    help: "Step at which the learning rate, falling along a cosine, is 0 (default: it stays).",
+  },
+  "label-drop": {
+    kind: "number",
+    min: 0,
+    max: 1,
+    default: 0.1,
+    help: "Share of images shown without their class, for guidance; of networks with classes.",
+  },
   ema: { kind: "number", min: 0, max: 1, default: 0.99, help: "Decay of the averaged weights." },
   "clip-norm": { kind: "number", min: 1e-9, max: 1e9, default: 1, help: "Largest gradient norm." },
   out: { kind: "text", placeholder: "FOLDER", help: "Folder of the run (default runs/PRESET)." },
@@ -100,13 +114,24 @@ export interface Run {
   /** Parts of a batch. */
   readonly accumulate: number;
   readonly optimiser: OptimiserOptions;
+  /** Share of images shown without their class; null for a network without classes. */
+  readonly labelDrop: number | null;
 }
 
 /** Flags that a run keeps for life, with the names that its checkpoint knows them by. */
-const LASTING = ["batch", "accumulate", "lr", "warmup", "ema", "clip-norm"] as const;
+const LASTING = [
+  "batch",
+  "accumulate",
+  "lr",
+  "warmup",
+  "decay",
+  "ema",
+  "clip-norm",
+  "label-drop",
+] as const;
 
 /** Values that a checkpoint does not write down. */
-const UNWRITTEN: RunOptions = { accumulate: 1 };
+const UNWRITTEN: RunOptions = { accumulate: 1, decay: 0, "label-drop": 0.1 };
 
 /**
  * The run that a command line asks for: a new one, or with `--resume` the one in its folder with its
@@ -133,9 +158,11 @@ export async function startRun(request: TrainRequest, dataset: ImageDataset): Pr
     optimiser: {
       lr: option("lr"),
       warmup: option("warmup"),
+      decay: option("decay"),
       ema: option("ema"),
       clipNorm: option("clip-norm"),
     },
+    labelDrop: checkpoint.unet.numClassEmbeds === null ? null : option("label-drop"),
   };
 }
 
@@ -170,7 +197,7 @@ async function started(
 }
 
 async function networkOf(values: TrainRequest["values"]): Promise<UNetConfig> {
-  if (values.config === undefined) return values.preset === "tiny" ? MNIST_TINY : MNIST;
+  if (values.config === undefined) return values.preset === "tiny" ? MNIST_TINY : MNIST_CLASSES;
   try {
     return unetConfigFromDiffusers(JSON.parse(await Deno.readTextFile(values.config)));
   } catch (error) {
@@ -220,6 +247,13 @@ function checkFits({ unet, train }: Checkpoint, dataset: ImageDataset): void {
     throw new FailureError(
       `Expected a U-Net for images of ${C} channel and ${H}×${W} pixels but got one for ` +
         `${unet.inChannels} channels in, ${unet.outChannels} out and size ${size?.join("×")}`,
+    );
+  }
+  const classes = unet.numClassEmbeds ?? dataset.classes + 1;
+  if (classes !== dataset.classes + 1) {
+    throw new FailureError(
+      `Expected a U-Net for ${dataset.classes} classes and "no class", so with num_class_embeds ` +
+        `${dataset.classes + 1}, but got ${classes}`,
     );
   }
   if (train.images !== dataset.count) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { imageBatch, type ImageDataset } from "../data/image_dataset.ts";
-import { normalTensor, permutation, randomInteger, streamOf } from "../math/noise.ts";
+import { normalTensor, permutation, randomInteger, streamOf, uniformDoubles } from "../math/noise.ts";
 import type { Tensor } from "../math/tensor.ts";
 import { adamStepAll } from "../reference/adam.ts";
 import { emaStepAll } from "../reference/ema.ts";
@@ -28,6 +28,8 @@ export interface TrainBatch {
   readonly noise: Tensor;
   /** The number of each example in the run: what its dropout masks are drawn from. */
   readonly items: readonly number[];
+  /** The class that each is shown with, if the network takes any; `dataset.classes` means none. */
+  readonly classes?: readonly number[];
 }
 
 /** What moves the weights: one setting of a run. */
@@ -36,6 +38,8 @@ export interface OptimiserOptions {
   readonly lr: number;
   /** Steps over which the learning rate rises from 0. */
   readonly warmup: number;
+  /** Step at which the learning rate, falling along a cosine, is 0 again; 0 if it stays. */
+  readonly decay: number;
   /** Decay of the averaged weights, reached from below as the run gets long enough. */
   readonly ema: number;
   /** Global norm that gradients are clipped to. */
@@ -59,6 +63,9 @@ export function initialState(config: UNetConfig, seed: number): RunState {
  * The examples of step `step` (counted from 0). Example number e = step·N + n of the run has its
  * image, time and noise from streams of its own, so nothing depends on how a run is cut into batches.
  * Every epoch takes the images in an order of its own.
+ *
+ * @param labelDrop share of the examples whose class is withheld (Ho and Salimans 2022, algorithm 1);
+ * null for a network without classes.
  */
 export function trainBatch(
   dataset: ImageDataset,
@@ -66,6 +73,7 @@ export function trainBatch(
   seed: number,
   step: number,
   N: number,
+  labelDrop: number | null = null,
 ): TrainBatch {
   const items = Array.from({ length: N }, (_, n) => step * N + n);
   const noise = normalTensor(
@@ -76,7 +84,14 @@ export function trainBatch(
   const times = items.map((item) =>
     schedule.timesteps[randomInteger(seed, streamOf("time", item, 0), schedule.timesteps.length)]
   );
-  return { x0: imageBatch(dataset, imagesOf(dataset, seed, items)), times, noise, items };
+  const images = imagesOf(dataset, seed, items);
+  const batch = { x0: imageBatch(dataset, images), times, noise, items };
+  if (labelDrop === null) return batch;
+  const classes = items.map((item, n) => {
+    const [u] = uniformDoubles(seed, streamOf("labelDrop", item, 0), 0, 1);
+    return u < labelDrop ? dataset.classes : dataset.labels[images[n]];
+  });
+  return { ...batch, classes };
 }
 
 /** The images of some examples: position e mod count in the order of epoch ⌊e/count⌋. */
@@ -121,6 +136,7 @@ export function trainStep(
   const xt = qSample(schedule, batch.times, batch.x0, batch.noise);
   const { output, tape } = unetForward(config, state.model, xt, networkTimes(batch.times), {
     dropout: { seed, items: batch.items },
+    classLabels: batch.classes,
   });
   const loss = lossSimple(batch.noise, output);
   const { gradients, norm } = clipGradNormAll(
@@ -143,9 +159,11 @@ export function networkTimes(times: readonly number[]): number[] {
   return times.map((t) => t - 1);
 }
 
-/** The learning rate of a step: it rises over the warm-up, and stays. */
-export function learningRate({ lr, warmup }: OptimiserOptions, step: number): number {
-  return lr * Math.min(1, step / Math.max(1, warmup));
+/** The learning rate of a step: it rises over the warm-up, and stays or falls along half a cosine. */
+export function learningRate({ lr, warmup, decay }: OptimiserOptions, step: number): number {
+  if (step <= warmup || decay === 0) return lr * Math.min(1, step / Math.max(1, warmup));
+  const share = Math.min(1, (step - warmup) / Math.max(1, decay - warmup));
+  return lr * 0.5 * (1 + Math.cos(Math.PI * share));
 }
 
 /** min(decay, (1 + step)/(10 + step)): a young average must forget its random start sooner. */

@@ -24,6 +24,8 @@ export interface TrainingLoop {
   readonly steps: number;
   /** Images per step. */
   readonly batch: number;
+  /** Share of images shown without their class; null for a network without classes. */
+  readonly labelDrop: number | null;
   /** Steps between saves. */
   readonly saveEvery: number;
   /** Ends the run after the step under way. */
@@ -68,7 +70,7 @@ export async function trainSteps(loop: TrainingLoop): Promise<Checkpoint> {
 }
 
 async function walk(loop: TrainingLoop, books: Books): Promise<Checkpoint> {
-  const { folder, from, trainer, schedule, dataset, steps, batch, saveEvery, interrupted } = loop;
+  const { folder, from, trainer, schedule, dataset, steps, batch, saveEvery, labelDrop, interrupted } = loop;
   const pending: Promise<StepResult>[] = [];
   /** Waits until only so many results are missing. */
   const settle = async (missing: number): Promise<void> => {
@@ -87,7 +89,7 @@ async function walk(loop: TrainingLoop, books: Books): Promise<Checkpoint> {
   };
   let step = from.step;
   while (step < steps && !interrupted.aborted) {
-    const examples = trainBatch(dataset, schedule, from.seed, step, batch);
+    const examples = trainBatch(dataset, schedule, from.seed, step, batch, labelDrop);
     step++;
     const result = trainer.step(examples, step);
     // Of several steps that fail, the first one's error is told.

@@ -96,13 +96,14 @@ class WebGpuTrainer implements Trainer {
     return { loss: result.loss, gradNorm: result.gradientNorm };
   }
 
-  #part({ noise, times, items }: TrainBatch, xt: Tensor, start: number, N: number): TrainingBatch {
+  #part({ noise, times, items, classes }: TrainBatch, xt: Tensor, start: number, N: number): TrainingBatch {
     const end = start + N;
     return {
       xt: samplesOf(xt, start, N),
       target: samplesOf(noise, start, N),
       timesteps: networkTimes(times.slice(start, end)),
       dropout: { seed: this.#task.seed, items: items.slice(start, end) },
+      classes: classes?.slice(start, end),
     };
   }
 

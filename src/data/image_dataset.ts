@@ -10,8 +10,10 @@ export interface ImageDataset {
   readonly imageShape: readonly [channels: number, height: number, width: number];
   /** All values, `[N, C, H, W]`. */
   readonly pixels: Uint8Array;
-  /** The class of each image. */
+  /** The class of each image, below `classes`. */
   readonly labels: Uint8Array;
+  /** Number of classes. */
+  readonly classes: number;
 }
 
 /**
