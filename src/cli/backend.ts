@@ -58,8 +58,13 @@ export interface Trainer {
 
 /** A network for batches of up to some size. */
 export interface Predictor {
-  /** ε̂ of `[N, C, H, W]` with one time (the paper's) per sample. */
-  predict(parameters: Parameters, xt: Tensor, times: readonly number[]): Promise<Tensor>;
+  /** ε̂ of `[N, C, H, W]` with one time (the paper's) per sample, and a class where the network takes any. */
+  predict(
+    parameters: Parameters,
+    xt: Tensor,
+    times: readonly number[],
+    classes?: readonly number[],
+  ): Promise<Tensor>;
   /** Frees what it holds. */
   close(): void;
 }

@@ -10,8 +10,12 @@ const EVALUATION_SEED = 0;
 /** Images that a model is given at once, at most. */
 export const HELD_OUT_BATCH = 16;
 
-/** ε̂ for a batch with one time (the paper's) per sample. */
-export type BatchModel = (xt: Tensor, times: readonly number[]) => Tensor | Promise<Tensor>;
+/** ε̂ for a batch with one time (the paper's) and class per sample. */
+export type BatchModel = (
+  xt: Tensor,
+  times: readonly number[],
+  classes: readonly number[],
+) => Tensor | Promise<Tensor>;
 
 /**
  * L_simple of a model, mean over elements, on the first `count` images of a dataset it has not seen.
@@ -41,7 +45,9 @@ export async function heldOutLoss(
     });
     const streams = indices.map((i) => streamOf("evaluate", i, 1));
     const noise = normalTensor(EVALUATION_SEED, streams, x0.shape);
-    const loss = lossSimple(noise, await model(qSample(schedule, times, x0, noise), times));
+    const classes = indices.map((i) => dataset.labels[i]);
+    const xt = qSample(schedule, times, x0, noise);
+    const loss = lossSimple(noise, await model(xt, times, classes));
     sum += loss.sum;
     elements += noise.data.length;
     onImages(start + indices.length);

@@ -57,8 +57,8 @@ export const REFERENCE: Backend = {
   trainer: (task) => Promise.resolve(referenceTrainer(task)),
   predictor: (config) =>
     Promise.resolve({
-      predict: (parameters, xt, times) =>
-        Promise.resolve(unet(config, parameters, xt, networkTimes(times))),
+      predict: (parameters, xt, times, classLabels) =>
+        Promise.resolve(unet(config, parameters, xt, networkTimes(times), { classLabels })),
       close: () => {},
     }),
   sampleImages,

@@ -128,9 +128,11 @@ async function evaluate(
   const progress = new ProgressLine();
   const onCompile = (compiling: Compiling) => progress.update(compileText(compiling));
   const predictor = await backend.predictor(config, HELD_OUT_BATCH, onCompile);
+  const conditional = config.numClassEmbeds !== null;
   const lossOf = (name: string, parameters: Parameters) =>
     heldOutLoss(
-      (xt, times) => predictor.predict(parameters, xt, times),
+      (xt, times, classes) =>
+        predictor.predict(parameters, xt, times, conditional ? classes : undefined),
       schedule,
       test,
       images,

@@ -4,7 +4,13 @@
  * @module
  */
 import { imageBatch, type ImageDataset } from "../data/image_dataset.ts";
-import { normalTensor, permutation, randomInteger, streamOf, uniformDoubles } from "../math/noise.ts";
+import {
+  normalTensor,
+  permutation,
+  randomInteger,
+  streamOf,
+  uniformDoubles,
+} from "../math/noise.ts";
 import type { Tensor } from "../math/tensor.ts";
 import { adamStepAll } from "../reference/adam.ts";
 import { emaStepAll } from "../reference/ema.ts";

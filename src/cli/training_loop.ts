@@ -70,7 +70,18 @@ export async function trainSteps(loop: TrainingLoop): Promise<Checkpoint> {
 }
 
 async function walk(loop: TrainingLoop, books: Books): Promise<Checkpoint> {
-  const { folder, from, trainer, schedule, dataset, steps, batch, saveEvery, labelDrop, interrupted } = loop;
+  const {
+    folder,
+    from,
+    trainer,
+    schedule,
+    dataset,
+    steps,
+    batch,
+    saveEvery,
+    labelDrop,
+    interrupted,
+  } = loop;
   const pending: Promise<StepResult>[] = [];
   /** Waits until only so many results are missing. */
   const settle = async (missing: number): Promise<void> => {

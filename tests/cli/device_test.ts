@@ -83,7 +83,7 @@ Deno.test("--device cpu is the reference and writes nothing else than it did", a
     succeeded(await cli(folder, ...MICRO_FLAGS, "--steps", "3", "--out", "run"));
     const dataset = await loadMnist("train", `${folder}/data`);
     const schedule = createSchedule(DDPM_SCHEDULE);
-    const options = { lr: 3e-3, warmup: 2, ema: 0.99, clipNorm: 1 };
+    const options = { lr: 3e-3, warmup: 2, decay: 0, ema: 0.99, clipNorm: 1 };
     let state = initialState(MICRO, 0);
     for (const step of [1, 2, 3]) {
       const batch = trainBatch(dataset, schedule, 0, step - 1, 3);
@@ -447,7 +447,7 @@ gpuTest(
       const schedule = createSchedule(DDPM_SCHEDULE);
       const state = initialState(MICRO, 0);
       const backend = await openWebGpu({ recorded: {} });
-      const optimiser = { lr: 1e-3, warmup: 2, ema: 0.99, clipNorm: 1 };
+      const optimiser = { lr: 1e-3, warmup: 2, decay: 0, ema: 0.99, clipNorm: 1 };
       const task = { config: MICRO, schedule, seed: 0, state, batch: 3, accumulate: 1, optimiser };
       const trainer = await backend.trainer(task, () => {});
       const { ema, ...training } = state;
@@ -472,7 +472,7 @@ gpuTest(
             state: () => trainer.state(),
             close: () => {},
           },
-          ...{ schedule, dataset, steps: 20, batch: 3, saveEvery: 4 },
+          ...{ schedule, dataset, steps: 20, batch: 3, labelDrop: null, saveEvery: 4 },
           interrupted: new AbortController().signal,
           progress: new ProgressLine(),
         }), DeviceLostError);

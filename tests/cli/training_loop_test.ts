@@ -19,6 +19,7 @@ const dataset: ImageDataset = {
   imageShape: [1, 8, 8],
   pixels: new Uint8Array(128),
   labels: new Uint8Array(2),
+  classes: 10,
 };
 
 /** A run in a folder of its own, removed after `test`. */
@@ -38,6 +39,7 @@ async function withLoop(
       dataset,
       steps: 10,
       batch: 1,
+      labelDrop: null,
       saveEvery: 3,
       interrupted: new AbortController().signal,
       progress: new ProgressLine(),
