@@ -90,7 +90,8 @@ export interface Backend {
   predictor(config: UNetConfig, batch: number, onCompile: OnCompile): Promise<Predictor>;
   /**
    * Draws samples number first..first + count − 1. Sample i starts from stream ("sample", i, 0) and
-   * takes the z of time t from ("sample", i, t): it depends on the seed and i, never on the batch.
+   * takes the z of time t from ("sample", i, t), and is of class i mod length of `classes`: it depends on
+   * the seed and i, never on the batch.
    *
    * @returns shape `[count, C, H, W]`, values near [−1, 1].
    */

@@ -37,9 +37,9 @@ function sampleImages(
 ): Promise<Tensor> {
   const { respaced } = samplingProcess(config, schedule, options);
   const { sampler, variance, eta, count } = options;
-  return sampleBatches(config, options, (noiseAt, N, start) => {
+  return sampleBatches(config, options, ({ noiseAt, classes, N, start }) => {
     const model = (x: Tensor, t: number) =>
-      unet(config, parameters, x, networkTimes(new Array(N).fill(t)));
+      unet(config, parameters, x, networkTimes(new Array(N).fill(t)), { classLabels: classes });
     const onStep = ({ step, steps }: { step: number; steps: number }) =>
       onShare((start + N * step / steps) / count);
     const common = { clip: CLIPS[options.clip], onStep };

@@ -12,7 +12,7 @@ import { compileText } from "./backend.ts";
 import { checkDeviceFlags, DEVICE_FLAGS, openBackend } from "./device_flags.ts";
 import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
 import { readCheckpoint } from "./run_folder.ts";
-import { samplingProcess } from "./sampling.ts";
+import { allClasses, samplingProcess } from "./sampling.ts";
 import {
   duration,
   EXIT,
@@ -149,7 +149,8 @@ export async function sample(args: readonly string[]): Promise<number> {
   const start = performance.now();
   const elapsed = () => (performance.now() - start) / 1000;
   const progress = new ProgressLine();
-  const images = await backend.sampleImages(config, weights, schedule, values, {
+  const options = { ...values, classes: allClasses(config), guidance: null };
+  const images = await backend.sampleImages(config, weights, schedule, options, {
     onCompile: (compiling) => progress.update(compileText(compiling)),
     onShare: (share) =>
       progress.update(

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ArgumentError } from "../math/errors.ts";
+import { ArgumentError, checkInteger, show } from "../math/errors.ts";
 import { normalTensor, streamOf } from "../math/noise.ts";
 import { sizeOf, type Tensor, tensor } from "../math/tensor.ts";
 import { type Clip, CLIP_TO_DATA } from "../reference/clip.ts";
@@ -42,6 +42,18 @@ export interface SamplingOptions {
   readonly count: number;
   /** Samples that go through the network together; no image depends on it. */
   readonly batch: number;
+  /** Sample i is drawn of class i mod length of this list; null for a network without classes. */
+  readonly classes: readonly number[] | null;
+  /** How far samples are pushed towards their class; null for as the network says. */
+  readonly guidance: Guidance | null;
+}
+
+/** Classifier-free guidance (Ho and Salimans 2022) and its rescaling (Lin et al. 2023, section 3.4). */
+export interface Guidance {
+  /** s: 1 is the conditional prediction, 0 the unconditional one. */
+  readonly scale: number;
+  /** φ in 0..1: how much of the conditional prediction's standard deviation is given back. */
+  readonly rescale: number;
 }
 
 /** The process that samples are drawn by. */
@@ -83,31 +95,77 @@ function imageShapeOf(config: UNetConfig): readonly [C: number, H: number, W: nu
   return [config.inChannels, ...size];
 }
 
-/** z of a batch's samples at time t; x_T at time 0. */
-export type NoiseAt = (t: number) => Tensor;
+/** The class that stands for "no class": the last row of the table, as training withholds labels. */
+export function noClass(config: UNetConfig): number | null {
+  if (config.classEmbedType !== null) {
+    throw new ArgumentError(
+      `Expected a U-Net with a table of classes, or without classes, but got class_embed_type ` +
+        config.classEmbedType,
+    );
+  }
+  return config.numClassEmbeds === null ? null : config.numClassEmbeds - 1;
+}
+
+/** Every class of a network but "no class", in order; null if it takes none. */
+export function allClasses(config: UNetConfig): readonly number[] | null {
+  const K = noClass(config);
+  return K === null ? null : Array.from({ length: K }, (_, k) => k);
+}
+
+/** @throws {ArgumentError} if there are classes and the network takes none, or the other way round. */
+function checkClasses(config: UNetConfig, classes: readonly number[] | null): void {
+  const K = noClass(config);
+  if (K === null) {
+    if (classes !== null) {
+      throw new ArgumentError(
+        `Expected no classes for a network that takes none but got ${show(classes)}`,
+      );
+    }
+    return;
+  }
+  if (classes === null || classes.length === 0) {
+    throw new ArgumentError(`Expected classes for a network that takes them but got none`);
+  }
+  for (const label of classes) checkInteger("class", label, 0, K);
+}
+
+/** One batch of the samples that are asked for. */
+export interface SampleBatch {
+  /** z of its samples at time t; x_T at time 0. */
+  readonly noiseAt: (t: number) => Tensor;
+  /** The class of each of them; undefined if the network takes none. */
+  readonly classes: readonly number[] | undefined;
+  /** How many they are. */
+  readonly N: number;
+  /** Which of those that are asked for is their first, from 0. */
+  readonly start: number;
+}
 
 /**
  * Draws samples batch by batch.
  *
- * @param draw images of N samples, the first of them number `start` of those that are asked for.
+ * @param draw images of a batch.
  * @returns shape `[count, C, H, W]`.
+ * @throws {ArgumentError} if the classes do not fit the network.
  */
 export async function sampleBatches(
   config: UNetConfig,
-  { seed, first, count, batch }: SamplingOptions,
-  draw: (noiseAt: NoiseAt, N: number, start: number) => Promise<Tensor>,
+  { seed, first, count, batch, classes, guidance }: SamplingOptions,
+  draw: (batch: SampleBatch) => Promise<Tensor>,
 ): Promise<Tensor> {
   const imageShape = imageShapeOf(config);
+  checkClasses(config, classes);
+  if (guidance !== null) {
+    throw new ArgumentError("Expected no guidance: neither device has it yet");
+  }
   const images = tensor([count, ...imageShape]);
   for (let start = 0; start < count; start += batch) {
     const N = Math.min(batch, count - start);
+    const numbers = Array.from({ length: N }, (_, n) => first + start + n);
     const noiseAt = (t: number) =>
-      normalTensor(
-        seed,
-        Array.from({ length: N }, (_, n) => streamOf("sample", first + start + n, t)),
-        [N, ...imageShape],
-      );
-    const x0 = await draw(noiseAt, N, start);
+      normalTensor(seed, numbers.map((i) => streamOf("sample", i, t)), [N, ...imageShape]);
+    const labels = classes === null ? undefined : numbers.map((i) => classes[i % classes.length]);
+    const x0 = await draw({ noiseAt, classes: labels, N, start });
     images.data.set(x0.data, start * sizeOf(imageShape));
   }
   return images;

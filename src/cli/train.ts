@@ -16,7 +16,7 @@ import { checkDeviceFlags, openBackend, PLACE_OPTIONS } from "./device_flags.ts"
 import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
 import { HELD_OUT_BATCH, heldOutLoss } from "./held_out.ts";
 import { appendMetric, keepMetricsUpTo, runFile, saveConfig, saveModel } from "./run_folder.ts";
-import type { SamplingOptions } from "./sampling.ts";
+import { allClasses, type SamplingOptions } from "./sampling.ts";
 import { EXIT, note, ProgressLine, runCommand, say } from "./terminal.ts";
 import { type Run, startRun, TRAIN_FLAGS, type TrainRequest } from "./train_options.ts";
 import { trainSteps } from "./training_loop.ts";
@@ -168,6 +168,8 @@ async function drawSamples(
     first: 0,
     count: values.samples,
     batch: 16,
+    classes: allClasses(config),
+    guidance: null,
   };
   const images = await backend.sampleImages(config, ema, schedule, options, {
     onCompile: (compiling) => progress.update(compileText(compiling)),

@@ -41,11 +41,12 @@ export async function sampleOnWebGpu(
     steps: stepOptions(options),
   });
   try {
-    return await sampleBatches(config, options, async (noiseAt, N, start) => {
+    return await sampleBatches(config, options, async ({ noiseAt, classes, N, start }) => {
       const filled = (t: number) => samplesOf(noiseAt(t), 0, batch);
       const x0 = await sampler.sample({
         xT: filled(0),
         noiseAt: filled,
+        classes: classes && [...classes, ...new Array(batch - N).fill(classes[0])],
         onStep: ({ step, steps }) => onShare((start + N * step / steps) / options.count),
       });
       return samplesOf(x0, 0, N);
