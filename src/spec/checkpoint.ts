@@ -12,6 +12,7 @@
  * | `step` | optimiser steps done, decimal |
  * | `seed` | of the run, decimal |
  * | `train` | the options of the run as JSON |
+ * | `prediction` | what the network's output stands for, `v` or `x0`; left out for ε |
  *
  * A file to sample from holds `ema/` alone; one to go on training from holds all four.
  *
@@ -27,6 +28,11 @@ import { type Parameters, type ParameterSpec, unetParameters } from "./unet_para
 
 /** The options of a run, as the program that trained wrote them down. */
 export type RunOptions = Readonly<Record<string, string | number | boolean>>;
+
+/** What a network's output stands for: ε, v = √ᾱ·ε − √(1−ᾱ)·x_0 (Salimans and Ho 2022), or x_0. */
+export type TrainedPrediction = typeof PREDICTIONS[number];
+
+const PREDICTIONS = ["epsilon", "v", "x0"] as const;
 
 /** What a run needs besides the averaged weights to go on exactly where it was. */
 export interface TrainingState {
@@ -50,6 +56,8 @@ export interface Checkpoint {
   readonly seed: number;
   /** Options of the run. */
   readonly train: RunOptions;
+  /** What the network's output stands for. Default `epsilon`. */
+  readonly prediction?: TrainedPrediction;
   /** Exponential moving average of the weights: what to sample with. */
   readonly ema: Parameters;
   /** Present where training can go on. */
@@ -92,6 +100,8 @@ export function encodeCheckpoint(
     ["seed", String(checkpoint.seed)],
     ["train", JSON.stringify(checkpoint.train)],
   ]);
+  const { prediction = "epsilon" } = checkpoint;
+  if (prediction !== "epsilon") metadata.set("prediction", prediction);
   return encodeSafetensors(tensors, { metadata, dtype });
 }
 
@@ -163,6 +173,7 @@ export function decodeCheckpoint(file: Uint8Array): Checkpoint {
     step: read("step", (text) => count("step", text)),
     seed: read("seed", (text) => count("seed", text)),
     train: read("train", runOptionsFrom),
+    ...(metadata.has("prediction") ? { prediction: read("prediction", predictionFrom) } : {}),
     ema,
     ...(resumable ? { training } : {}),
   };
@@ -188,6 +199,12 @@ function checkComplete(
       `Expected ${specs.length} tensors under ${prefix} but got ${parameters.size}`,
     );
   }
+}
+
+function predictionFrom(text: string): TrainedPrediction {
+  const prediction = PREDICTIONS.find((known) => known === text);
+  if (prediction !== undefined) return prediction;
+  throw new FormatError(`one of ${PREDICTIONS.join(", ")} was expected, not ${show(text)}`);
 }
 
 function missing(): never {

@@ -51,8 +51,21 @@ Deno.test("a checkpoint decodes to what was encoded, with or without the state o
 });
 
 Deno.test("what decodes encodes to the same bytes again", () => {
-  const bytes = encodeCheckpoint(whole);
-  assertEquals(encodeCheckpoint(decodeCheckpoint(bytes)), bytes);
+  for (const checkpoint of [whole, { ...whole, prediction: "v" } as const]) {
+    const bytes = encodeCheckpoint(checkpoint);
+    assertEquals(encodeCheckpoint(decodeCheckpoint(bytes)), bytes);
+  }
+});
+
+Deno.test("what the output stands for is kept; ε, which is the rule, changes no byte", () => {
+  for (const prediction of ["v", "x0"] as const) {
+    const decoded = decodeCheckpoint(encodeCheckpoint({ ...whole, prediction }));
+    assertEquals(decoded.prediction, prediction);
+  }
+  assertEquals(encodeCheckpoint({ ...whole, prediction: "epsilon" }), encodeCheckpoint(whole));
+  const strange = altered((_, metadata) => metadata.set("prediction", "velocity"));
+  const { message } = assertThrows(() => decodeCheckpoint(strange), FormatError);
+  assertStringIncludes(message, 'one of epsilon, v, x0 was expected, not "velocity"');
 });
 
 Deno.test("a checkpoint to sample from may be halves, one to go on training from may not", () => {
