@@ -82,7 +82,13 @@ export function mnistFrom(images: Uint8Array, labels: Uint8Array, file: string):
         `${classes.data[wrong]}`,
     );
   }
-  return { count, imageShape: [1, H, W], pixels: pixels.data, labels: classes.data, classes: CLASSES };
+  return {
+    count,
+    imageShape: [1, H, W],
+    pixels: pixels.data,
+    labels: classes.data,
+    classes: CLASSES,
+  };
 }
 
 /**
