@@ -74,6 +74,28 @@ export interface SamplingEvents {
   readonly onCompile?: OnCompile;
   /** Share of all steps that are done, 0..1. */
   readonly onShare?: (share: number) => void;
+  /** Shown what samples look like on their way. */
+  readonly frames?: FrameRequest;
+}
+
+/** Which states of a sampling loop to show. */
+export interface FrameRequest {
+  /** Steps from one to the next; the last step's is always among them. */
+  readonly every: number;
+  /** Called with each, batch by batch. */
+  readonly onFrame: (frame: SamplingFrame) => void;
+}
+
+/** A batch of samples after a step. */
+export interface SamplingFrame {
+  /** Steps done, 1..steps. */
+  readonly step: number;
+  /** Which of those that are asked for is its first, from 0. */
+  readonly start: number;
+  /** The samples, `[N, C, H, W]`. */
+  readonly x: Tensor;
+  /** x̂_0 of the step, shaped like `x`. */
+  readonly x0: Tensor;
 }
 
 /** What trains and samples. */

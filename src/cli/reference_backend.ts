@@ -3,14 +3,9 @@
  *
  * @module
  */
-import type { Tensor } from "../math/tensor.ts";
-import { sampleDdim, sampleDdpm } from "../reference/sample.ts";
 import { unet } from "../reference/unet.ts";
-import type { ScheduleConfig } from "../spec/schedule_config.ts";
-import type { UNetConfig } from "../spec/unet_config.ts";
-import type { Parameters } from "../spec/unet_parameters.ts";
-import type { Backend, SamplingEvents, Trainer, TrainingTask } from "./backend.ts";
-import { CLIPS, sampleBatches, type SamplingOptions, samplingProcess } from "./sampling.ts";
+import type { Backend, Trainer, TrainingTask } from "./backend.ts";
+import { sampleWithReference } from "./reference_sampling.ts";
 import { networkTimes, trainStep } from "./trainer.ts";
 
 function referenceTrainer({ config, schedule, seed, optimiser, ...task }: TrainingTask): Trainer {
@@ -28,27 +23,6 @@ function referenceTrainer({ config, schedule, seed, optimiser, ...task }: Traini
   };
 }
 
-function sampleImages(
-  config: UNetConfig,
-  parameters: Parameters,
-  schedule: ScheduleConfig,
-  options: SamplingOptions,
-  { onShare = () => {} }: SamplingEvents = {},
-): Promise<Tensor> {
-  const { respaced } = samplingProcess(config, schedule, options);
-  const { sampler, variance, eta, count } = options;
-  return sampleBatches(config, options, ({ noiseAt, classes, N, start }) => {
-    const model = (x: Tensor, t: number) =>
-      unet(config, parameters, x, networkTimes(new Array(N).fill(t)), { classLabels: classes });
-    const onStep = ({ step, steps }: { step: number; steps: number }) =>
-      onShare((start + N * step / steps) / count);
-    const common = { clip: CLIPS[options.clip], onStep };
-    return sampler === "ddpm"
-      ? sampleDdpm(respaced, model, noiseAt(0), noiseAt, { ...common, variance })
-      : sampleDdim(respaced, model, noiseAt(0), noiseAt, { ...common, eta });
-  });
-}
-
 /** The reference. A checkpoint records nothing of it: its bytes are the same everywhere. */
 export const REFERENCE: Backend = {
   device: "cpu",
@@ -61,6 +35,6 @@ export const REFERENCE: Backend = {
         Promise.resolve(unet(config, parameters, xt, networkTimes(times), { classLabels })),
       close: () => {},
     }),
-  sampleImages,
+  sampleImages: sampleWithReference,
   close: () => {},
 };

@@ -9,6 +9,8 @@ import { sizeOf, type Tensor, tensor } from "../math/tensor.ts";
 import { type Clip, CLIP_TO_DATA } from "../reference/clip.ts";
 import { selectTimesteps, type Spacing } from "../reference/respacing.ts";
 import { createSchedule, type Schedule } from "../reference/schedule.ts";
+import { slerp } from "../reference/slerp.ts";
+import type { TrainedPrediction } from "../spec/checkpoint.ts";
 import type { ScheduleConfig } from "../spec/schedule_config.ts";
 import { sampleHeightWidth, type UNetConfig } from "../spec/unet_config.ts";
 
@@ -46,6 +48,10 @@ export interface SamplingOptions {
   readonly classes: readonly number[] | null;
   /** How far samples are pushed towards their class; null for as the network says. */
   readonly guidance: Guidance | null;
+  /** What the network's output stands for. Default `epsilon`. */
+  readonly prediction?: TrainedPrediction;
+  /** Set where samples go from one noise to another, row by row. */
+  readonly interpolate?: Interpolation;
 }
 
 /** Classifier-free guidance (Ho and Salimans 2022) and its rescaling (Lin et al. 2023, section 3.4). */
@@ -54,6 +60,18 @@ export interface Guidance {
   readonly scale: number;
   /** φ in 0..1: how much of the conditional prediction's standard deviation is given back. */
   readonly rescale: number;
+}
+
+/**
+ * Rows of samples between two noises (Song et al. 2021, section 5.3): sample i starts at fraction
+ * (i mod columns)/(columns − 1) of the way from noise ⌊i/columns⌋ of the one seed to that of the other, and
+ * classes go by rows.
+ */
+export interface Interpolation {
+  /** Seed of the noises at the right ends. */
+  readonly seed: number;
+  /** Samples per row, both ends included. */
+  readonly columns: number;
 }
 
 /** The process that samples are drawn by. */
@@ -112,21 +130,23 @@ export function allClasses(config: UNetConfig): readonly number[] | null {
   return K === null ? null : Array.from({ length: K }, (_, k) => k);
 }
 
-/** @throws {ArgumentError} if there are classes and the network takes none, or the other way round. */
-function checkClasses(config: UNetConfig, classes: readonly number[] | null): void {
+function checkClasses(
+  config: UNetConfig,
+  { classes, guidance }: Pick<SamplingOptions, "classes" | "guidance">,
+): void {
   const K = noClass(config);
   if (K === null) {
-    if (classes !== null) {
-      throw new ArgumentError(
-        `Expected no classes for a network that takes none but got ${show(classes)}`,
-      );
-    }
-    return;
+    if (classes === null && guidance === null) return;
+    throw new ArgumentError(
+      `Expected no ${classes === null ? "guidance" : "classes"} for a network without classes ` +
+        `but got ${show(classes ?? guidance)}`,
+    );
   }
   if (classes === null || classes.length === 0) {
-    throw new ArgumentError(`Expected classes for a network that takes them but got none`);
+    throw new ArgumentError(`Expected classes for a network with classes but got ${show(classes)}`);
   }
   for (const label of classes) checkInteger("class", label, 0, K);
+  if (guidance !== null) throw new ArgumentError("Expected no guidance: neither device has it yet");
 }
 
 /** One batch of the samples that are asked for. */
@@ -146,27 +166,65 @@ export interface SampleBatch {
  *
  * @param draw images of a batch.
  * @returns shape `[count, C, H, W]`.
- * @throws {ArgumentError} if the classes do not fit the network.
+ * @throws {ArgumentError} if the classes or guidance do not fit the network.
  */
 export async function sampleBatches(
   config: UNetConfig,
-  { seed, first, count, batch, classes, guidance }: SamplingOptions,
+  options: SamplingOptions,
   draw: (batch: SampleBatch) => Promise<Tensor>,
 ): Promise<Tensor> {
   const imageShape = imageShapeOf(config);
-  checkClasses(config, classes);
-  if (guidance !== null) {
-    throw new ArgumentError("Expected no guidance: neither device has it yet");
-  }
+  checkClasses(config, options);
+  const { seed, first, count, batch } = options;
   const images = tensor([count, ...imageShape]);
   for (let start = 0; start < count; start += batch) {
     const N = Math.min(batch, count - start);
     const numbers = Array.from({ length: N }, (_, n) => first + start + n);
     const noiseAt = (t: number) =>
-      normalTensor(seed, numbers.map((i) => streamOf("sample", i, t)), [N, ...imageShape]);
-    const labels = classes === null ? undefined : numbers.map((i) => classes[i % classes.length]);
-    const x0 = await draw({ noiseAt, classes: labels, N, start });
+      t === 0
+        ? startNoise(options, numbers, imageShape)
+        : sampleNoise(seed, numbers, t, imageShape);
+    const x0 = await draw({ noiseAt, classes: classesOf(options, numbers), N, start });
     images.data.set(x0.data, start * sizeOf(imageShape));
   }
   return images;
+}
+
+/** The class of samples by their numbers; undefined if the network takes none. */
+export function classesOf(
+  { classes, interpolate }: Pick<SamplingOptions, "classes" | "interpolate">,
+  numbers: readonly number[],
+): readonly number[] | undefined {
+  const perClass = interpolate?.columns ?? 1;
+  return classes === null
+    ? undefined
+    : numbers.map((i) => classes[Math.floor(i / perClass) % classes.length]);
+}
+
+/** Normals of samples by their numbers, `[N, C, H, W]`. */
+function sampleNoise(
+  seed: number,
+  numbers: readonly number[],
+  t: number,
+  imageShape: readonly number[],
+): Tensor {
+  const streams = numbers.map((i) => streamOf("sample", i, t));
+  return normalTensor(seed, streams, [numbers.length, ...imageShape]);
+}
+
+/** x_T of samples by their numbers. */
+function startNoise(
+  { seed, interpolate }: SamplingOptions,
+  numbers: readonly number[],
+  imageShape: readonly number[],
+): Tensor {
+  if (interpolate === undefined) return sampleNoise(seed, numbers, 0, imageShape);
+  const { seed: other, columns } = interpolate;
+  const xT = tensor([numbers.length, ...imageShape]);
+  numbers.forEach((i, n) => {
+    const row = [Math.floor(i / columns)];
+    const [a, b] = [seed, other].map((of) => sampleNoise(of, row, 0, imageShape));
+    xT.data.set(slerp(a, b, (i % columns) / (columns - 1)).data, n * sizeOf(imageShape));
+  });
+  return xT;
 }
