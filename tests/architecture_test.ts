@@ -13,7 +13,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   oracle: ["math", "spec", "reference"],
   webgpu: ["math", "spec"],
   data: ["math", "spec"],
-  cli: ["math", "spec", "reference", "oracle", "webgpu", "data"],
+  evaluate: ["math", "spec", "reference", "data"],
+  cli: ["math", "spec", "reference", "oracle", "webgpu", "data", "evaluate"],
 };
 /** Folders that every user of the library may load: nothing from a registry, no chance, no clock. */
 const LIBRARY = ["math", "spec", "reference", "oracle", "webgpu"];
