@@ -15,6 +15,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<C
     summary: "draw images from a trained model into a PNG grid",
     load: async () => (await import("./sample.ts")).sample,
   },
+  evaluate: {
+    summary: "measure how good a model's samples are, and its bits per dimension",
+    load: async () => (await import("./evaluate.ts")).evaluate,
+  },
   info: {
     summary: "say what the WebGPU adapter is, or list the plan of a network",
     load: async () => (await import("./info.ts")).info,
@@ -34,7 +38,7 @@ function help(): string {
     "Denoising diffusion: the truth, and the tools on top of it.",
     "",
     "Commands:",
-    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`),
+    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`),
     "",
     "COMMAND --help lists a command's flags and examples.",
   ].join("\n");

@@ -31,19 +31,23 @@ export function encodeClassifier(
 /**
  * The parameters of the classifier in a file.
  *
+ * @param file its name, for the messages.
  * @throws {FormatError} if it holds no classifier of this version.
  */
-export function decodeClassifier(bytes: Uint8Array): Parameters {
+export function decodeClassifier(bytes: Uint8Array, file: string): Parameters {
   const { metadata, tensors } = decodeSafetensors(bytes);
   if (metadata.get("format") !== FORMAT || metadata.get("version") !== VERSION) {
     throw new FormatError(
-      `Expected a classifier with metadata format "${FORMAT}" and version "${VERSION}" but got ` +
-        `format ${show(metadata.get("format"))} and version ${show(metadata.get("version"))}`,
+      `Expected a classifier with metadata format "${FORMAT}" and version "${VERSION}" in ${file} ` +
+        `but got format ${show(metadata.get("format"))} and version ${
+          show(metadata.get("version"))
+        }`,
     );
   }
   if (tensors.size !== CLASSIFIER_PARAMETERS.length) {
     throw new FormatError(
-      `Expected the ${CLASSIFIER_PARAMETERS.length} tensors of a classifier but got ${tensors.size}`,
+      `Expected the ${CLASSIFIER_PARAMETERS.length} tensors of a classifier in ${file} but got ` +
+        tensors.size,
     );
   }
   return new Map(
@@ -51,7 +55,7 @@ export function decodeClassifier(bytes: Uint8Array): Parameters {
       const stored = tensors.get(name);
       if (stored === undefined || !shapesEqual(stored.shape, shape)) {
         throw new FormatError(
-          `Expected a tensor ${name} of shape [${shape.join(", ")}] but got ` +
+          `Expected a tensor ${name} of shape [${shape.join(", ")}] in ${file} but got ` +
             (stored === undefined ? "none" : `[${stored.shape.join(", ")}]`),
         );
       }

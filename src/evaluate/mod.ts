@@ -11,5 +11,6 @@ export * from "./columns_conv.ts";
 export * from "./frechet.ts";
 export * from "./precision_recall.ts";
 export * from "./quality.ts";
+export * from "./report.ts";
 export * from "./samples.ts";
 export * from "./symmetric_eigen.ts";

@@ -5,11 +5,11 @@ type Case = readonly [args: readonly string[], code: 1 | 2, message: string];
 
 /** Command lines that cannot work, the exit code, and what the one line on stderr says. */
 const CASES: readonly Case[] = [
-  [[], 2, "Expected a command (train, sample, info, tune, oracle) but got none"],
+  [[], 2, "Expected a command (train, sample, evaluate, info, tune, oracle) but got none"],
   [
     ["tarin"],
     2,
-    "Expected a command (train, sample, info, tune, oracle) but got tarin: see --help",
+    "Expected a command (train, sample, evaluate, info, tune, oracle) but got tarin: see --help",
   ],
   [["train", "--stpes", "5"], 2, "Expected flags of train but got --stpes: see `train --help`"],
   [["train", "runs/x"], 2, "Expected flags of train but got runs/x"],
