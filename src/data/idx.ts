@@ -16,15 +16,20 @@ export interface IdxArray {
 
 const UNSIGNED_BYTE = 0x08;
 
+/** The length in bytes of the header of an IDX file with `rank` dimensions. */
+export function idxHeaderLength(rank: number): number {
+  return 4 + 4 * rank;
+}
+
 /**
- * The array in an IDX file of unsigned bytes with `rank` dimensions.
+ * The sizes that the header of an IDX file of unsigned bytes gives.
  *
- * @param bytes the whole file.
+ * @param bytes the beginning of the file, or all of it.
  * @param file its name, for the messages.
- * @throws {FormatError} if the magic number, the sizes or the length are not as the format says.
+ * @throws {FormatError} if the header is cut short or is another kind's.
  */
-export function decodeIdx(bytes: Uint8Array, rank: number, file: string): IdxArray {
-  const header = 4 + 4 * rank;
+export function readIdxShape(bytes: Uint8Array, rank: number, file: string): number[] {
+  const header = idxHeaderLength(rank);
   const expectedMagic = UNSIGNED_BYTE * 256 + rank;
   if (bytes.length < header) {
     throw new FormatError(
@@ -39,7 +44,19 @@ export function decodeIdx(bytes: Uint8Array, rank: number, file: string): IdxArr
         `${file} but got ${hex(magic)}`,
     );
   }
-  const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
+  return Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
+}
+
+/**
+ * The array in an IDX file of unsigned bytes with `rank` dimensions.
+ *
+ * @param bytes the whole file.
+ * @param file its name, for the messages.
+ * @throws {FormatError} if the magic number, the sizes or the length are not as the format says.
+ */
+export function decodeIdx(bytes: Uint8Array, rank: number, file: string): IdxArray {
+  const shape = readIdxShape(bytes, rank, file);
+  const header = idxHeaderLength(rank);
   const size = shape.reduce((product, s) => product * s, 1);
   if (bytes.length !== header + size) {
     throw new FormatError(

