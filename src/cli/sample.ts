@@ -3,123 +3,38 @@
  *
  * @module
  */
-import { imageGrid } from "../data/image_grid.ts";
-import { encodePng } from "../data/png.ts";
-import { writeAtomic } from "../data/write_atomic.ts";
+import { type Pictures, picturesOf } from "../data/image_grid.ts";
 import type { Checkpoint } from "../spec/checkpoint.ts";
 import type { Parameters } from "../spec/unet_parameters.ts";
-import { compileText } from "./backend.ts";
-import { checkDeviceFlags, DEVICE_FLAGS, openBackend } from "./device_flags.ts";
-import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
-import { readCheckpoint } from "./run_folder.ts";
-import { allClasses, samplingProcess } from "./sampling.ts";
+import { type Backend, compileText } from "./backend.ts";
+import { openBackend } from "./device_flags.ts";
+import { helpText, parseFlags } from "./flags.ts";
+import { FrameRecorder } from "./frame_recorder.ts";
+import { mergeFiles, partFiles } from "./merge.ts";
+import { modelHash } from "./model_hash.ts";
+import { exists, readCheckpoint } from "./run_folder.ts";
 import {
-  duration,
-  EXIT,
-  FailureError,
-  note,
-  ProgressLine,
-  runCommand,
-  say,
-  UsageError,
-} from "./terminal.ts";
+  type GridLook,
+  makeFolders,
+  type OutputPaths,
+  shardPaths,
+  writeAnimation,
+  writeSamples,
+} from "./sample_outputs.ts";
+import {
+  checkSampleFlags,
+  SAMPLE,
+  type SampleChoice,
+  sampleChoice,
+  type SampleFlags,
+} from "./sample_flags.ts";
+import { gridOptions, type RunSettings, type Samples } from "./samples_npz.ts";
+import { type SamplingOptions, samplingProcess } from "./sampling.ts";
+import { parseShard, shardRange } from "./shard.ts";
+import { duration, EXIT, FailureError, note, ProgressLine, runCommand, say } from "./terminal.ts";
 
-const SAMPLE = {
-  name: "sample",
-  summary: "draws images from a trained model into a PNG grid.",
-  flags: {
-    checkpoint: {
-      kind: "text",
-      placeholder: "PATH",
-      default: "models/mnist-tiny",
-      help: "A checkpoint, or the folder of a run or model.",
-    },
-    weights: {
-      kind: "choice",
-      values: ["ema", "raw"],
-      default: "ema",
-      help: "The averaged weights, or those of the last step.",
-    },
-    sampler: { kind: "choice", values: ["ddpm", "ddim"], default: "ddpm", help: "The process." },
-    steps: { kind: "integer", min: 1, max: 1_000_000, default: 100, help: "Times to visit." },
-    spacing: {
-      kind: "choice",
-      values: ["trailing", "leading", "linspace", "quadratic", "stride", "sections"],
-      default: "trailing",
-      help: "The rule by which they are picked.",
-    },
-    eta: {
-      kind: "number",
-      min: 0,
-      max: 1,
-      default: 0,
-      help: "Noise of DDIM: 0 is deterministic, 1 is as much as DDPM.",
-    },
-    variance: {
-      kind: "choice",
-      values: ["beta", "betaTilde"],
-      default: "betaTilde",
-      help: "Variance of DDPM's steps.",
-    },
-    clip: {
-      kind: "choice",
-      values: ["static", "dynamic", "none"],
-      default: "static",
-      help: "How predicted images are kept in range.",
-    },
-    seed: {
-      kind: "integer",
-      min: 0,
-      max: Number.MAX_SAFE_INTEGER,
-      default: 0,
-      help: "Seed of the noise.",
-    },
-    first: {
-      kind: "integer",
-      min: 0,
-      max: 2 ** 27,
-      default: 0,
-      help: "Number of the first sample; each depends on the seed and its number alone.",
-    },
-    count: { kind: "integer", min: 1, max: 4096, default: 16, help: "How many samples." },
-    batch: {
-      kind: "integer",
-      min: 1,
-      max: 1024,
-      default: 16,
-      help: "Samples that are drawn together; no image depends on it.",
-    },
-    columns: {
-      kind: "integer",
-      min: 1,
-      max: 4096,
-      help: "Images per row (default: a square grid).",
-    },
-    zoom: { kind: "integer", min: 1, max: 64, default: 3, help: "Pixels per pixel." },
-    out: { kind: "text", placeholder: "FILE", default: "runs/samples.png", help: "The PNG file." },
-    json: { kind: "switch", help: "Say what was drawn, where and how fast as a line of JSON." },
-    ...DEVICE_FLAGS,
-  },
-  examples: [
-    ["deno task sample", "16 digits from the model that comes with the package"],
-    [
-      "deno task sample --checkpoint runs/tiny --count 64 --seed 3",
-      "64 digits from a run of your own",
-    ],
-    [
-      "deno task sample --steps 1000 --variance beta --count 4",
-      "The DDPM paper's own sampler, every step of it",
-    ],
-    [
-      "deno task sample --sampler ddim --steps 50 --out runs/ddim.png",
-      "Half the steps, and the same noise always gives the same digit",
-    ],
-    [
-      "deno task sample --count 256 --batch 64 --device webgpu --json",
-      "Many digits on WebGPU, 64 at a time; an error if there is no adapter",
-    ],
-  ],
-} as const satisfies CommandSpec<Record<string, Flag>>;
+/** Models that ship, the better one first. */
+const SHIPPED = ["models/mnist", "models/mnist-tiny"] as const;
 
 /** Runs `sample` with its arguments; returns the exit code. */
 export async function sample(args: readonly string[]): Promise<number> {
@@ -128,51 +43,160 @@ export async function sample(args: readonly string[]): Promise<number> {
     say(helpText(SAMPLE));
     return EXIT.success;
   }
-  for (const [flag, sampler] of [["eta", "ddim"], ["variance", "ddpm"]] as const) {
-    if (given.has(flag) && values.sampler !== sampler) {
-      throw new UsageError(
-        `Expected --${flag} only with --sampler ${sampler} but got it with ${values.sampler}`,
-      );
-    }
+  checkSampleFlags(values, given);
+  if (values.merge !== undefined) await merge(values.merge, values);
+  else await draw(values);
+  return EXIT.success;
+}
+
+/** Writes what one run would have written. */
+async function merge(text: string, flags: SampleFlags): Promise<void> {
+  const parts = await partFiles(text);
+  const samples = await mergeFiles(parts);
+  await makeFolders(flags);
+  const files = await writeSamples(samples, flags, flags);
+  if (flags.json) {
+    const { first, count, classes } = samples.run;
+    say(JSON.stringify({ files, parts, first, count, classes }));
+    return;
   }
-  checkDeviceFlags(values);
-  const { file, checkpoint } = await readCheckpoint(values.checkpoint);
-  const { unet: config, schedule, step } = checkpoint;
-  const weights = weightsOf(checkpoint, values.weights, file);
-  const { respaced } = samplingProcess(config, schedule, values);
-  // Before the long part: a place that cannot be written to is told at once.
-  await Deno.mkdir(folderOf(values.out), { recursive: true });
-  const { out, zoom, columns, seed, first, count, sampler } = values;
-  const lacking = values.clip === "dynamic" ? "dynamic clipping" : undefined;
-  const backend = await openBackend(values, { lacking });
-  const { device, adapter } = backend;
+  note(`${samples.numbers.length} samples of ${parts.length} parts`);
+  for (const file of files) say(file);
+}
+
+/** A model, and what is asked of it. */
+interface Task {
+  readonly file: string;
+  readonly checkpoint: Checkpoint;
+  readonly weights: Parameters;
+  readonly choice: SampleChoice;
+  readonly flags: SampleFlags;
+}
+
+async function draw(flags: SampleFlags): Promise<void> {
+  const path = flags.model ?? flags.checkpoint ??
+    (await exists(SHIPPED[0]) ? SHIPPED[0] : SHIPPED[1]);
+  const { file, checkpoint } = await readCheckpoint(path);
+  const weights = weightsOf(checkpoint, flags.weights, file);
+  const choice = sampleChoice(flags, checkpoint.unet, path);
+  samplingProcess(checkpoint.unet, checkpoint.schedule, { ...flags, ...choice });
+  // Whether there are fewer samples than parts is known before anything is drawn.
+  if (flags.shard !== undefined) {
+    shardRange(parseShard(flags.shard), { first: flags.first, count: choice.count });
+  }
+  const paths = flags.shard === undefined ? flags : shardPaths(flags, parseShard(flags.shard));
+  await makeFolders(paths);
+  const lacking = flags.clip === "dynamic" ? "dynamic clipping" : undefined;
+  const backend = await openBackend(flags, { lacking });
+  try {
+    await drawWith(backend, { file, checkpoint, weights, choice, flags }, paths);
+  } finally {
+    backend.close();
+  }
+}
+
+async function drawWith(backend: Backend, task: Task, paths: OutputPaths): Promise<void> {
+  const { file, checkpoint, flags } = task;
+  const { unet, schedule, step, prediction } = checkpoint;
+  const run: SamplingOptions = { ...optionsOf(task, fewerOnCpu(backend, task)), prediction };
+  const part = flags.shard === undefined ? run : shardRange(parseShard(flags.shard), run);
+  const { first, count } = part;
+  const recorder = paths.animate === undefined && paths["animate-x0"] === undefined
+    ? undefined
+    : new FrameRecorder(run.steps, count);
   const start = performance.now();
   const elapsed = () => (performance.now() - start) / 1000;
   const progress = new ProgressLine();
-  const options = { ...values, classes: allClasses(config), guidance: null };
-  const images = await backend.sampleImages(config, weights, schedule, options, {
+  const options = { ...run, first, count };
+  const images = await backend.sampleImages(unet, task.weights, schedule, options, {
     onCompile: (compiling) => progress.update(compileText(compiling)),
     onShare: (share) =>
       progress.update(
         `sampling: ${Math.round(100 * share)} %  ${duration((1 / share - 1) * elapsed())} left`,
       ),
+    frames: recorder?.request,
   });
-  backend.close();
   progress.finish();
   const seconds = elapsed();
-  await writeAtomic(out, encodePng(imageGrid(images, { zoom, columns })));
-  if (values.json) {
+  const samples = await samplesOf(task, run, { first, pictures: picturesOf(images) });
+  const files = [
+    ...await writeSamples(samples, paths, flags),
+    ...await writeAnimations(samples, recorder, paths, flags),
+  ];
+  const { device, adapter } = backend;
+  if (flags.json) {
+    const { respaced } = samplingProcess(unet, schedule, run);
     const timesteps = Array.from(respaced.timesteps).reverse();
-    const drawn = { seed, first, count, sampler, timesteps };
-    say(JSON.stringify({ file: out, checkpoint: file, step, device, adapter, seconds, ...drawn }));
-    return EXIT.success;
+    const { seed, sampler, classes, guidance, interpolate = null } = run;
+    const place = { device, adapter, seconds };
+    const drawn = { seed, first, count, sampler, timesteps, classes, guidance, interpolate };
+    const shard = flags.shard ?? null;
+    say(
+      JSON.stringify({ file: files[0], files, checkpoint: file, step, ...place, ...drawn, shard }),
+    );
+    return;
   }
   note(
-    `${count} ${count === 1 ? "sample" : "samples"} of ${file} (step ${step}, ${values.weights} ` +
+    `${count} ${count === 1 ? "sample" : "samples"} of ${file} (step ${step}, ${flags.weights} ` +
       `weights) in ${duration(seconds)}${adapter === null ? "" : ` on ${adapter}`}`,
   );
-  say(out);
-  return EXIT.success;
+  for (const path of files) say(path);
+}
+
+/**
+ * How many samples there are unless told otherwise: the reference takes a few minutes for what an adapter
+ * draws in one, and then a row per class is cut to one column.
+ */
+function fewerOnCpu({ device }: Backend, { choice, flags }: Task): number {
+  const { classes, count } = choice;
+  const asked = flags.count !== undefined || flags.shard !== undefined ||
+    flags.interpolate !== undefined;
+  if (device !== "cpu" || asked || classes === null) return count;
+  const fewer = Math.min(count, Math.max(classes.length, FEWEST));
+  if (fewer < count) {
+    note(`${fewer} samples, for the reference is slow: --count ${count} draws them all`);
+  }
+  return fewer;
+}
+
+/** Samples that are drawn with the reference, should there be fewer classes. */
+const FEWEST = 8;
+
+function optionsOf({ flags, choice }: Task, count: number): SamplingOptions {
+  const { sampler, spacing, eta, variance, clip, seed, first, batch } = flags;
+  return { sampler, spacing, eta, variance, clip, seed, first, batch, ...choice, count };
+}
+
+async function samplesOf(
+  { flags, weights }: Task,
+  run: SamplingOptions,
+  { first, pictures }: { readonly first: number; readonly pictures: Pictures },
+): Promise<Samples> {
+  const { batch: _, ...rest } = run;
+  const settings: RunSettings = {
+    model: await modelHash(weights),
+    weights: flags.weights,
+    ...rest,
+  };
+  const numbers = Array.from({ length: pictures.shape[0] }, (_, n) => first + n);
+  return { pictures, numbers, settings: JSON.stringify(settings), run };
+}
+
+async function writeAnimations(
+  { run, numbers }: Samples,
+  recorder: FrameRecorder | undefined,
+  paths: OutputPaths,
+  look: GridLook,
+): Promise<readonly string[]> {
+  const written: string[] = [];
+  if (recorder === undefined) return written;
+  const options = gridOptions(run, numbers[0], numbers.length, look);
+  for (const [path, of] of [[paths.animate, "x"], [paths["animate-x0"], "x0"]] as const) {
+    if (path === undefined) continue;
+    await writeAnimation(path, recorder.frames(of), options);
+    written.push(path);
+  }
+  return written;
 }
 
 function weightsOf(checkpoint: Checkpoint, weights: "ema" | "raw", file: string): Parameters {
@@ -181,12 +205,6 @@ function weightsOf(checkpoint: Checkpoint, weights: "ema" | "raw", file: string)
   throw new FailureError(
     `Expected a checkpoint with raw weights but ${file} only holds averaged ones: use --weights ema`,
   );
-}
-
-/** The folder part of a path; "." if it has none. */
-function folderOf(path: string): string {
-  const end = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
-  return end < 0 ? "." : path.slice(0, end + 1);
 }
 
 if (import.meta.main) Deno.exit(await runCommand(sample, Deno.args));

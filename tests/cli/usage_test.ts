@@ -54,7 +54,7 @@ const CASES: readonly Case[] = [
     2,
     "Expected --variance only with --sampler ddpm",
   ],
-  [["sample", "--count", "0"], 2, "Expected --count to be an integer in 1..4096 but got 0"],
+  [["sample", "--count", "0"], 2, "Expected --count to be an integer in 1..1048576 but got 0"],
   [["sample", "--eta", "2"], 2, "Expected --eta to be a number in 0..1 but got 2"],
 ];
 
@@ -141,7 +141,7 @@ Deno.test("help goes to standard output, names every flag and gives examples", a
         [["train", "--help"], ["--seed", "--resume", "(default 0.99)", "deno task train --steps"]],
         [["sample", "-h"], [
           "--eta",
-          "One of ddpm, ddim. (default ddpm)",
+          "One of ddpm, ddim. (default ddim)",
           "models/mnist-tiny",
           "deno task sample",
         ]],
