@@ -31,6 +31,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<C
     summary: "answer requests on standard input from the reference, for checking other programs",
     load: async () => (await import("./oracle.ts")).oracle,
   },
+  verify: {
+    summary: "ask an implementation what the reference knows, and judge its answers",
+    load: async () => (await import("./verify.ts")).verifyCommand,
+  },
 };
 
 function help(): string {

@@ -1,0 +1,193 @@
+/**
+ * Comparing a candidate's answer with the reference's under the bound of its operation.
+ *
+ * @module
+ */
+import { roundingBound } from "../../math/float32.ts";
+import type { Schedule } from "../../reference/schedule.ts";
+import type { ScheduleConfig } from "../../spec/schedule_config.ts";
+import { type Context, isObject } from "../fields.ts";
+import { ops } from "../ops/mod.ts";
+import { scheduleField } from "../options.ts";
+import type { Result } from "../result.ts";
+import { ScheduleCache } from "../schedule_cache.ts";
+import { BOUNDS } from "./bounds/mod.ts";
+import type { Request } from "./draw/parts.ts";
+import { type Leaf, leavesOf, readLeaf } from "./leaves.ts";
+import { type Bounds, coefficientUnit, Model, type Precision, type Road } from "./model.ts";
+import { ApproxSchedule, ownTables, ruleTableErrors, type TableErrors } from "./tables.ts";
+
+/** Orders of operations other than the analysed ones may cost as much again. */
+const OTHER_ORDERS = 2;
+
+/** A number that differs from the reference's by more than its bound. */
+export interface Difference {
+  /** The field of the result. */
+  readonly field: string;
+  /** The index in its row-major values; null for a single number. */
+  readonly index: number | null;
+  /** The reference's value. */
+  readonly expected: number;
+  /** The candidate's. */
+  readonly got: number;
+  /** The largest difference that rounding explains. */
+  readonly bound: number;
+}
+
+/** How a result compares: the worst error in units of its bound, and where it exceeds 1 most. */
+export interface Comparison {
+  /** Largest error over bound; Infinity where a bound of 0 is missed. */
+  readonly worst: number;
+  /** The worst difference beyond its bound, or null. */
+  readonly difference: Difference | null;
+}
+
+/** What an expected result allows. */
+export interface Expectation {
+  /** The numbers by field. */
+  readonly leaves: readonly Leaf[];
+  /** How far a number may be off. */
+  readonly boundOf: (leaf: Leaf, i: number) => number;
+}
+
+function noFile(): never {
+  throw new Error("drawn requests have no files");
+}
+
+/** A cache that returns one process whatever it is asked for. */
+class OneSchedule extends ScheduleCache {
+  readonly #schedule: Schedule;
+
+  constructor(schedule: Schedule) {
+    super();
+    this.#schedule = schedule;
+  }
+
+  override get(_config: ScheduleConfig): Schedule {
+    return this.#schedule;
+  }
+}
+
+function contextWith(schedules: ScheduleCache): Context {
+  return { host: { version: "0", readFile: noFile, writeFile: noFile }, schedules };
+}
+
+/** What the reference makes of a request with the schedules of `context`. @throws what it throws. */
+export function referenceResult(request: Request, context: Context): Result {
+  return ops[request.op]({ path: "", values: request, context });
+}
+
+/** A process with the errors that tables may have on a road. */
+export interface JudgedSchedule {
+  /** The tables. */
+  readonly schedule: Schedule;
+  /** What may be wrong with them. */
+  readonly errors: TableErrors;
+}
+
+/** Expected results of one precision, from the reference's tables or a candidate's own. */
+export class Judge {
+  readonly #precision: Precision;
+  readonly #context: Context = contextWith(new ScheduleCache());
+  readonly #steps = new Map<string, ApproxSchedule>();
+
+  constructor(precision: Precision) {
+    this.#precision = precision;
+  }
+
+  /** The reference's result. @throws {Error} if the reference refuses the request. */
+  reference(request: Request): Result {
+    return referenceResult(request, this.#context);
+  }
+
+  /** The process of a request with the errors of tables made on `road` from the rule on. */
+  ruleSchedule(request: Request, road: Road): JudgedSchedule {
+    const schedule = scheduleField({ path: "", values: request, context: this.#context });
+    const u = coefficientUnit(this.#precision, road);
+    // The reference has read it: the JSON has the config's form.
+    const config = request.schedule as ScheduleConfig;
+    return { schedule, errors: ruleTableErrors(config, schedule, u) };
+  }
+
+  /** The process of a request by the candidate's own ᾱ. */
+  ownSchedule(request: Request, alphaBar: readonly number[]): JudgedSchedule {
+    const schedule = scheduleField({ path: "", values: request, context: this.#context });
+    return ownTables(schedule, alphaBar, coefficientUnit(this.#precision, "own"));
+  }
+
+  /** What is expected on a road; `own` are tables that replace the reference's. */
+  expectation(request: Request, road: Road, own?: JudgedSchedule): Expectation {
+    const context = own === undefined ? this.#context : contextWith(new OneSchedule(own.schedule));
+    const result = referenceResult(request, context);
+    const model = new Model(
+      this.#precision,
+      road,
+      (_, c) =>
+        own === undefined
+          ? this.#ruleSteps(request, road, c)
+          : new ApproxSchedule(own.schedule, own.errors, c),
+    );
+    const bounds: Bounds = BOUNDS[request.op].bounds({ path: "", values: request, context }, model);
+    return {
+      leaves: leavesOf(result),
+      boundOf: (leaf, i) => {
+        const allowed = bounds[leaf.path]?.[i];
+        if (allowed === undefined) return 0;
+        // The reference's own tensors are rounded to float32.
+        const stored = leaf.shape === null ? 0 : roundingBound(leaf.values[i]);
+        return OTHER_ORDERS * allowed.e + stored;
+      },
+    };
+  }
+
+  #ruleSteps(request: Request, road: Road, c: ApproxSchedule["c"]): ApproxSchedule {
+    const key = `${road} ${JSON.stringify(request.schedule)}`;
+    const known = this.#steps.get(key);
+    if (known !== undefined) return known;
+    const { schedule, errors } = this.ruleSchedule(request, road);
+    const steps = new ApproxSchedule(schedule, errors, c);
+    if (this.#steps.size >= 32) this.#steps.clear();
+    this.#steps.set(key, steps);
+    return steps;
+  }
+}
+
+/** Compares a candidate's result with an expectation. @throws {BrokenError} for another form. */
+export function compare(result: unknown, { leaves, boundOf }: Expectation): Comparison {
+  let worst = 0;
+  let difference: Difference | null = null;
+  for (const leaf of leaves) {
+    const got = readLeaf(result, leaf);
+    for (let i = 0; i < got.length; i++) {
+      const expected = leaf.values[i];
+      if (got[i] === expected) continue;
+      const bound = boundOf(leaf, i);
+      const distance = Math.abs(got[i] - expected);
+      // What is not finite has to be met exactly, and a bound that says nothing allows anything.
+      const ratio = bound === Infinity && Number.isFinite(got[i])
+        ? 0
+        : Number.isFinite(distance)
+        ? distance / bound
+        : Infinity;
+      if (ratio <= 1) {
+        worst = Math.max(worst, ratio);
+        continue;
+      }
+      if (difference !== null && !(ratio > worst)) continue;
+      worst = ratio;
+      difference = {
+        field: leaf.path,
+        index: leaf.scalar ? null : i,
+        expected,
+        got: got[i],
+        bound,
+      };
+    }
+  }
+  return { worst, difference };
+}
+
+/** Whether a request says what its process is. */
+export function hasSchedule(request: Request): boolean {
+  return isObject(request.schedule);
+}
