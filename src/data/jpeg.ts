@@ -28,7 +28,8 @@ export function decodeJpeg(bytes: Uint8Array, file: string = "the JPEG file"): P
       useTArray: true,
       formatAsRGBA: false,
       tolerantDecoding: false,
-      maxResolutionInMP: width * height / 1e6,
+      // Half a pixel more, because the decoder multiplies it out again.
+      maxResolutionInMP: (width * height + 0.5) / 1e6,
       maxMemoryUsageInMB: memoryFor(frame) / 2 ** 20,
     });
   } catch (error) {

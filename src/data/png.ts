@@ -39,8 +39,10 @@ export function decodePng(bytes: Uint8Array, file: string = "the PNG file"): Pic
   const size = pngRawSize(header);
   checkInflatedSize(size, packed.length, `pixels of ${file}`);
   inflateExactly(inflateSync, packed, size, file);
+  // A transparent colour is looked up here: the package refuses it where pixels are few.
+  const needs = header.colour === PNG_PALETTE ? ["IHDR", "PLTE", "tRNS"] : ["IHDR"];
   const needed = [
-    ...chunks.filter(({ type }) => ["IHDR", "PLTE", "tRNS"].includes(type)),
+    ...chunks.filter(({ type }) => needs.includes(type)),
     { type: "IDAT", data: packed },
     { type: "IEND", data: new Uint8Array() },
   ];
@@ -51,7 +53,7 @@ export function decodePng(bytes: Uint8Array, file: string = "the PNG file"): Pic
     const reason = error instanceof Error ? error.message : String(error);
     throw new FormatError(`Expected a picture that can be read in ${file} but got: ${reason}`);
   }
-  return overWhite(header, samplesOf(decoded, header, file));
+  return overWhite(header, samplesOf(decoded, header, transparentColour(chunks), file));
 }
 
 /** A picture as values from 0 to 1, asked for one by one; `c` = `channels` is the opacity. */
@@ -63,9 +65,10 @@ interface Samples {
 function samplesOf(
   decoded: DecodedPng,
   { width, depth, colour }: PngHeader,
+  key: readonly number[] | null,
   file: string,
 ): Samples {
-  const { data, palette = [], transparency } = decoded;
+  const { data, palette = [] } = decoded;
   const { samples } = PNG_COLOURS[colour];
   const top = 2 ** depth - 1;
   const rowBytes = Math.ceil(width * depth / 8);
@@ -91,8 +94,7 @@ function samplesOf(
     };
   }
   const channels = samples < 3 ? 1 : 3;
-  const isKey = (pixel: number) =>
-    transparency !== undefined && transparency.every((key, c) => raw(pixel, c) === key);
+  const isKey = (pixel: number) => key !== null && key.every((value, c) => raw(pixel, c) === value);
   return {
     channels,
     sample: (pixel: number, c: number) => {
@@ -100,6 +102,13 @@ function samplesOf(
       return isKey(pixel) ? 0 : 1;
     },
   };
+}
+
+/** The samples of the one colour that is transparent, two bytes for each. */
+function transparentColour(chunks: readonly PngChunk[]): number[] | null {
+  const data = chunks.find(({ type }) => type === "tRNS")?.data;
+  if (data === undefined) return null;
+  return Array.from({ length: data.length >> 1 }, (_, c) => 256 * data[2 * c] + data[2 * c + 1]);
 }
 
 function joined(chunks: readonly PngChunk[]): Uint8Array {
