@@ -38,8 +38,11 @@ export { type AdapterClass, type DeviceOptions, type Gpu, requestGpu } from "./d
 export * from "./errors.ts";
 export { GpuSampler, samplerTimes } from "./sampler.ts";
 export type {
+  FrameRequest,
   GpuSamplerOptions,
   SampleRequest,
+  SamplerFrame,
+  SamplerGuidance,
   SamplerProgress,
   SamplerTimes,
   ScheduleTables,
@@ -83,4 +86,5 @@ export type { OptimizerStep } from "./kernels/optimizer_step.ts";
 export type { Activation, ImageShape } from "./network.ts";
 export type { BufferName, Phase, Plan, PlannedLaunch, PlanTensor } from "./plan.ts";
 export type { UNetInputs } from "./unet_network.ts";
-export type { SamplingPlan, TrainingPlan, UNetPlan } from "./unet_plan.ts";
+export type { SamplingPlan } from "./sampling_plan.ts";
+export type { TrainingPlan, UNetPlan } from "./unet_plan.ts";

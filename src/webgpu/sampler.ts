@@ -4,12 +4,15 @@
  *
  * @module
  */
+import { ArgumentError, checkFinite, checkInteger, show, unexpected } from "../math/errors.ts";
 import { checkShape, type Tensor, tensor } from "../math/tensor.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
 import type { Parameters } from "../spec/unet_parameters.ts";
 import type { Gpu } from "./device.ts";
 import { Executor } from "./executor.ts";
+import type { PlanTensor } from "./plan.ts";
 import { type NoiseLevel, type SamplerRowOptions, samplerRows } from "./sampler_rows.ts";
+import { type SamplingPlan, samplingPlan } from "./sampling_plan.ts";
 import { timeRows } from "./time_rows.ts";
 import {
   checkParameters,
@@ -19,7 +22,6 @@ import {
   writeClasses,
   writeImages,
 } from "./unet.ts";
-import { type SamplingPlan, samplingPlan } from "./unet_plan.ts";
 import { defaultVariants } from "./variants.ts";
 
 /** The times that a sampler visits, ascending, as tables have them. */
@@ -52,12 +54,29 @@ export function samplerTimes(tables: ScheduleTables): SamplerTimes {
   };
 }
 
+/** Classifier-free guidance of a network that takes class labels. */
+export interface SamplerGuidance {
+  /** s of u + s·(c − u) (Ho and Salimans 2022, eq. 6, with s = 1 + w): 1 is no guidance and costs nothing. */
+  readonly scale: number;
+  /** φ in 0..1, the share that is brought back to c's standard deviation (Lin et al. 2023, section 3.4). */
+  readonly rescale: number;
+  /** The class label that stands for no class. */
+  readonly nullClass: number;
+}
+
 /** What a sampler is made for. */
 export interface GpuSamplerOptions extends GpuUNetOptions {
   /** The times to visit. */
   readonly times: SamplerTimes;
   /** DDPM or DDIM, and how the output is read. */
   readonly steps: SamplerRowOptions;
+  /**
+   * Guidance away from the null class; the network then runs on 2·`batch` samples. It is of the output's
+   * mean part: a learned variance is the conditional one's. Default none.
+   */
+  readonly guidance?: SamplerGuidance;
+  /** Whether x̂_0 of every step is kept, for `frames` of a run. Default false. */
+  readonly frames?: boolean;
 }
 
 /** The state of a loop after a step has been submitted. */
@@ -66,6 +85,26 @@ export interface SamplerProgress {
   readonly step: number;
   /** Steps in all. */
   readonly steps: number;
+}
+
+/** The samples after a step, read back. */
+export interface SamplerFrame {
+  /** Steps done, 1..steps. */
+  readonly step: number;
+  /** The paper's time at which the step started. */
+  readonly t: number;
+  /** x after the step, `[batch, C, H, W]`. */
+  readonly x: Tensor;
+  /** x̂_0 of the step after clipping, shaped like `x`. */
+  readonly x0: Tensor;
+}
+
+/** Which steps are read back. */
+export interface FrameRequest {
+  /** Steps from one frame to the next, ≥ 1; the last step's is always among them. */
+  readonly every: number;
+  /** Called with each in the order of the steps. */
+  readonly onFrame: (frame: SamplerFrame) => void;
 }
 
 /** What one run of the loop takes. */
@@ -78,6 +117,8 @@ export interface SampleRequest {
   readonly classes?: Classes;
   /** Called after every step. */
   readonly onStep?: (progress: SamplerProgress) => void;
+  /** Shows samples on their way; of samplers made with `frames`. */
+  readonly frames?: FrameRequest;
   /** Ends the loop before its next step, by throwing the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -114,7 +155,8 @@ export class GpuSampler {
    * Compiles the network and the sampling step, and uploads weights and tables.
    *
    * @param parameters by name, or the `parameters` or `ema` buffer of a trainer with the same config.
-   * @throws {ArgumentError} if a parameter is missing or has another shape, or at ᾱ = 0 for ε.
+   * @throws {ArgumentError} if a parameter is missing or has another shape, at ᾱ = 0 for ε, or if guidance
+   *   does not fit the config.
    * @throws {LimitError | OutOfMemoryError | ShaderError | DeviceLostError}
    */
   static async create(
@@ -123,7 +165,8 @@ export class GpuSampler {
     parameters: Parameters | GPUBuffer,
     options: GpuSamplerOptions,
   ): Promise<GpuSampler> {
-    const { batch, height, width, times, steps, onProgress } = options;
+    const { batch, height, width, times, steps, guidance, frames, onProgress } = options;
+    if (guidance !== undefined) checkGuidance(config, guidance);
     const streamed = parameters instanceof Map;
     if (streamed) checkParameters(config, parameters);
     const variants = options.variants ?? defaultVariants(gpu.adapterClass);
@@ -132,6 +175,8 @@ export class GpuSampler {
       ...{ config, batch, height, width, variants },
       steps: times.levels.length,
       noisy: takesNoise(steps),
+      guidance: guidance === undefined || guidance.scale === 1 ? null : guidance,
+      keepX0: frames,
       streamed,
     });
     const shared = streamed ? {} : { parameters: parameters as GPUBuffer };
@@ -163,27 +208,57 @@ export class GpuSampler {
    */
   async sample(request: SampleRequest): Promise<Tensor> {
     const { executor, planned } = this;
-    const { inputs: { x }, step, noise } = planned;
+    const { x, step, noise } = planned;
     const { timesteps } = this.#options.times;
-    const { xT, noiseAt, classes, onStep, signal } = request;
+    const { xT, noiseAt, classes, onStep, frames, signal } = request;
+    if (frames !== undefined) checkFrames(frames, planned);
     writeImages(executor, "xT", x, xT);
     executor.write(step, Uint32Array.of(0));
-    writeClasses(executor, this.config, planned, classes);
+    writeClasses(executor, this.config, planned, this.#withNullClass(classes));
     const steps = timesteps.length;
     for (let k = 0; k < steps; k++) {
       signal?.throwIfAborted();
+      const t = timesteps[steps - 1 - k], done = k + 1;
       // The step that ends at time 0 takes no noise.
-      if (noise !== null && k < steps - 1) {
-        const z = noiseAt(timesteps[steps - 1 - k]);
+      if (noise !== null && done < steps) {
+        const z = noiseAt(t);
         checkShape("noise", z, xT.shape);
         executor.write(noise, z.data);
       }
       executor.run("step");
-      if ((k + 1) % AHEAD === 0) await this.#gpu.device.queue.onSubmittedWorkDone();
-      onStep?.({ step: k + 1, steps });
+      if (done % AHEAD === 0) await this.#gpu.device.queue.onSubmittedWorkDone();
+      onStep?.({ step: done, steps });
+      if (frames !== undefined && (done % frames.every === 0 || done === steps)) {
+        const [x, x0] = await this.#images(this.#samples, planned.x0 as PlanTensor);
+        frames.onFrame({ step: done, t, x, x0 });
+      }
     }
-    const [data] = await executor.read(x.view.tensor);
-    return tensor(xT.shape, data.slice());
+    const [x0] = await this.#images(this.#samples);
+    return x0;
+  }
+
+  /** Where the host finds x: with guidance the network's input is twice as long. */
+  get #samples(): PlanTensor {
+    const { view: { tensor, sampleStride }, N } = this.planned.x;
+    return { ...tensor, size: N * sampleStride };
+  }
+
+  /** Reads tensors of the samples' shape back. */
+  async #images(...tensors: readonly PlanTensor[]): Promise<Tensor[]> {
+    const { N, C, H, W } = this.planned.x;
+    const read = await this.executor.read(...tensors);
+    return read.map((data) => tensor([N, C, H, W], data.slice()));
+  }
+
+  /** The classes of the network's batch: with guidance, the null class for its second half. */
+  #withNullClass(classes: Classes | undefined): Classes | undefined {
+    const { x, inputs } = this.planned;
+    if (inputs.x.N === x.N) return classes;
+    if (classes === undefined || "shape" in classes || classes.length !== x.N) {
+      throw new ArgumentError(`Expected ${x.N} class labels for guidance but got ${show(classes)}`);
+    }
+    const { nullClass } = this.#options.guidance as SamplerGuidance;
+    return [...classes, ...new Array<number>(x.N).fill(nullClass)];
   }
 
   /** Frees what this sampler allocated. */
@@ -194,4 +269,24 @@ export class GpuSampler {
 
 function takesNoise(steps: SamplerRowOptions): boolean {
   return steps.kind === "ddpm" || steps.eta > 0;
+}
+
+/** Checks what guidance asks of a config. */
+function checkGuidance(config: UNetConfig, { scale, rescale, nullClass }: SamplerGuidance): void {
+  checkFinite("guidance scale", scale);
+  if (!(rescale >= 0 && rescale <= 1)) unexpected("a guidance rescale in 0..1", rescale);
+  const { classEmbedType, numClassEmbeds } = config;
+  if (classEmbedType === "timestep") checkFinite("nullClass", nullClass);
+  else if (classEmbedType !== "identity" && numClassEmbeds !== null) {
+    checkInteger("nullClass", nullClass, 0, numClassEmbeds - 1);
+  } else {
+    throw new ArgumentError("Expected a config with class labels for guidance but got one without");
+  }
+}
+
+function checkFrames({ every }: FrameRequest, { x0 }: SamplingPlan): void {
+  checkInteger("every", every, 1, Number.MAX_SAFE_INTEGER);
+  if (x0 === null) {
+    throw new ArgumentError("Expected a sampler made with frames but got one without");
+  }
 }

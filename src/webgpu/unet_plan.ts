@@ -10,14 +10,11 @@ import { timeEmbeddingSize, unetModules } from "../spec/unet_modules.ts";
 import { clipFactor, NORM_PARTS, sumOfSquares } from "./kernels/grad_norm.ts";
 import { KEY_WORDS } from "./kernels/dropout.ts";
 import { fill } from "./kernels/elementwise.ts";
-import { embedding } from "./kernels/embedding.ts";
 import { loss, lossParts } from "./kernels/loss.ts";
 import { adam } from "./kernels/optimizer.ts";
 import { STEP_SIZE } from "./kernels/optimizer_step.ts";
-import { advance, samplerStep } from "./kernels/sampler.ts";
-import { type Activation, channelRange, type ImageShape, Network, positions } from "./network.ts";
+import { type Activation, type ImageShape, Network, positions } from "./network.ts";
 import type { Plan, PlanBuilder, PlanTensor } from "./plan.ts";
-import { ROW_SIZE } from "./sampler_rows.ts";
 import { type UNetInputs, UNetNetwork } from "./unet_network.ts";
 import type { Variants } from "./variants.ts";
 
@@ -76,8 +73,12 @@ export interface TrainingRequest extends UNetPlanRequest {
   readonly inputGradient?: boolean;
 }
 
-/** Checks that the images can be halved as often as the network does. */
-function checkExtent({ config, height, width }: UNetPlanRequest): void {
+/**
+ * Checks that the images can be halved as often as the network does.
+ *
+ * @throws {ArgumentError} if they cannot.
+ */
+export function checkExtent({ config, height, width }: UNetPlanRequest): void {
   const multiple = 2 ** (config.blockOutChannels.length - 1);
   if (height % multiple !== 0 || width % multiple !== 0) {
     throw new ArgumentError(
@@ -93,7 +94,8 @@ function hostActivation(plan: PlanBuilder, label: string, shape: ImageShape): Ac
   return { ...shape, view: { tensor, offset: 0, sampleStride } };
 }
 
-function makeInputs(net: Network, request: UNetPlanRequest): UNetInputs {
+/** What the host gives the network, in the `state` buffer. */
+export function makeInputs(net: Network, request: UNetPlanRequest): UNetInputs {
   const { config, batch: N, height: H, width: W } = request;
   const { plan } = net;
   const vector = (label: string, C: number) => hostActivation(plan, label, { N, C, H: 1, W: 1 });
@@ -121,11 +123,19 @@ function makeInputs(net: Network, request: UNetPlanRequest): UNetInputs {
   };
 }
 
-function makeOutput(net: Network, { config, batch: N, height: H, width: W }: UNetPlanRequest) {
+/** The network's output, in the `state` buffer. */
+export function makeOutput(
+  net: Network,
+  { config, batch: N, height: H, width: W }: UNetPlanRequest,
+): Activation {
   return hostActivation(net.plan, "output", { N, C: config.outChannels, H, W });
 }
 
-function byName(net: Network, tensor: (name: string) => PlanTensor): Map<string, PlanTensor> {
+/** A tensor for every parameter. */
+export function byName(
+  net: Network,
+  tensor: (name: string) => PlanTensor,
+): Map<string, PlanTensor> {
   return new Map(net.specs.map(({ name }) => [name, tensor(name)]));
 }
 
@@ -142,67 +152,6 @@ export function unetPlan(request: UNetPlanRequest): UNetPlan {
   new UNetNetwork(net, request.config, inputs).forward(output);
   const parameters = byName(net, (name) => net.parameter(name));
   return { plan: net.plan.finish(), inputs, output, parameters };
-}
-
-/** A plan of one sampling step and the tensors by which the host talks to it. */
-export interface SamplingPlan extends UNetPlan {
-  /** Sinusoidal embeddings of the times of all steps, in their order. */
-  readonly timeTable: PlanTensor;
-  /** What `samplerRows` returns. */
-  readonly rows: PlanTensor;
-  /** u32 `[1]`: number of the next step, from 0. */
-  readonly step: PlanTensor;
-  /** z of the next step, `[N, C, H, W]`; null where no step takes noise. */
-  readonly noise: PlanTensor | null;
-}
-
-/** What a sampling plan is made for. */
-export interface SamplingRequest extends UNetPlanRequest {
-  /** Steps of the loop. */
-  readonly steps: number;
-  /** Whether steps take noise. */
-  readonly noisy: boolean;
-}
-
-/**
- * The plan of a sampling step: the step's times, the network, x_t → x_prev in place, and on to the next
- * step's numbers. An output with twice the channels of x ends in the variance part.
- *
- * @throws {ArgumentError} if height or width cannot be halved as often as the network does.
- */
-export function samplingPlan(request: SamplingRequest): SamplingPlan {
-  checkExtent(request);
-  const { config, variants, batch: N, steps, noisy } = request;
-  const net = new Network(config, false, variants, false, request.streamed);
-  const { plan } = net;
-  const inputs = makeInputs(net, request);
-  const { x, times } = inputs;
-  const D = x.C * positions(x);
-  const output = makeOutput(net, request);
-  const timeTable = plan.tensor("state", "times of all steps", steps * times.C);
-  const rows = plan.tensor("state", "sampler rows", steps * ROW_SIZE);
-  const step = plan.tensor("state", "step number", 1);
-  const noise = noisy ? plan.tensor("state", "noise", N * D) : null;
-  net.inLayer("sampler", () => {
-    const tensors = { table: timeTable, labels: step, y: times.view };
-    net.add(embedding({ N, E: times.C }, tensors, true));
-  });
-  new UNetNetwork(net, config, inputs).forward(output);
-  const variance = channelRange(output, x.C, x.C).view;
-  net.inLayer("sampler", () => {
-    net.add(samplerStep(variants.other, { N, D }, {
-      x: x.view,
-      output: output.view,
-      variance: output.C === 2 * x.C ? variance : null,
-      noise: noise === null ? null : { tensor: noise, offset: 0, sampleStride: D },
-      x0: null,
-      rows,
-      step,
-    }));
-    net.add(advance(step));
-  });
-  const parameters = byName(net, (name) => net.parameter(name));
-  return { plan: plan.finish(), inputs, output, parameters, timeTable, rows, step, noise };
 }
 
 /** Largest range of a flat buffer that one launch takes: half of the binding size that WebGPU guarantees. */

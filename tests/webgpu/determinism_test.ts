@@ -90,31 +90,39 @@ gpuTest("a prediction's bits depend neither on the batch nor on the position in 
   });
 });
 
-gpuTest("a sample's bits depend neither on the batch nor on the position in it", async () => {
-  const gpu = await testGpu();
-  const timesteps = [1, 400, 700];
-  const levels = [0.99, 0.5, 0.1].map((alphaBar) => ({ alphaBar, oneMinusAlphaBar: 1 - alphaBar }));
-  const xT = normals(2, 0, [SAMPLES, ...SHAPE]);
-  const noise = new Map(timesteps.map((t) => [t, normals(2, t, [SAMPLES, ...SHAPE])]));
-  await assertIndependent(async (batch, firsts) => {
-    const sampler = await GpuSampler.create(gpu, CONFIG, PARAMETERS, {
-      ...options(batch),
-      times: { timesteps, levels },
-      steps: { kind: "ddpm", prediction: "epsilon", variance: "beta", clipRange: 1 },
-    });
-    const samples = [];
-    for (const first of firsts) {
-      const sample = await sampler.sample({
-        xT: part(xT, first, batch),
-        noiseAt: (t) => part(noise.get(t) as Tensor, first, batch),
-        classes: CLASSES.slice(first, first + batch),
+const GUIDANCE = { scale: 2, rescale: 0.5, nullClass: 1 };
+
+for (const [kind, guidance] of [["sample", undefined], ["guided sample", GUIDANCE]] as const) {
+  gpuTest(`a ${kind}'s bits depend neither on the batch nor on the position in it`, async () => {
+    const gpu = await testGpu();
+    const timesteps = [1, 400, 700];
+    const levels = [0.99, 0.5, 0.1].map((alphaBar) => ({
+      alphaBar,
+      oneMinusAlphaBar: 1 - alphaBar,
+    }));
+    const xT = normals(2, 0, [SAMPLES, ...SHAPE]);
+    const noise = new Map(timesteps.map((t) => [t, normals(2, t, [SAMPLES, ...SHAPE])]));
+    await assertIndependent(async (batch, firsts) => {
+      const sampler = await GpuSampler.create(gpu, CONFIG, PARAMETERS, {
+        ...options(batch),
+        times: { timesteps, levels },
+        steps: { kind: "ddpm", prediction: "epsilon", variance: "beta", clipRange: 1 },
+        guidance,
       });
-      samples.push(sample);
-    }
-    sampler.destroy();
-    return samples;
+      const samples = [];
+      for (const first of firsts) {
+        const sample = await sampler.sample({
+          xT: part(xT, first, batch),
+          noiseAt: (t) => part(noise.get(t) as Tensor, first, batch),
+          classes: CLASSES.slice(first, first + batch),
+        });
+        samples.push(sample);
+      }
+      sampler.destroy();
+      return samples;
+    });
   });
-});
+}
 
 gpuTest("a sample's loss in training does not depend on the batch", async () => {
   const gpu = await testGpu();

@@ -18,7 +18,8 @@ import {
   type PlannedLaunch,
   type PlanTensor,
 } from "../../src/webgpu/plan.ts";
-import { samplingPlan, trainingPlan, unetPlan } from "../../src/webgpu/unet_plan.ts";
+import { samplingPlan } from "../../src/webgpu/sampling_plan.ts";
+import { trainingPlan, unetPlan } from "../../src/webgpu/unet_plan.ts";
 import { defaultVariants } from "../../src/webgpu/variants.ts";
 
 /** Configs that between them use every kind of module and every way in which conditions enter. */
@@ -86,6 +87,15 @@ const KINDS: Record<
       variants: defaultVariants(adapter),
     });
     return { plan, hostReads: [inputs.x.view.tensor] };
+  },
+  "guided sampling": (config, [height, width], batch, adapter) => {
+    const { plan, x, x0 } = samplingPlan({
+      ...{ config, batch, height, width, steps: 3, noisy: true, keepX0: true },
+      guidance: { scale: 2, rescale: 0.5 },
+      variants: defaultVariants(adapter),
+    });
+    assert(x0 !== null);
+    return { plan, hostReads: [x.view.tensor, x0] };
   },
   training: (config, [height, width], batch, adapter) => {
     const made = trainingPlan({
