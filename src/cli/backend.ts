@@ -10,6 +10,7 @@ import type { RunOptions } from "../spec/checkpoint.ts";
 import type { ScheduleConfig } from "../spec/schedule_config.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
 import type { Parameters } from "../spec/unet_parameters.ts";
+import type { Objective } from "./objective.ts";
 import type { SamplingOptions } from "./sampling.ts";
 import type { OptimiserOptions, RunState, TrainBatch } from "./trainer.ts";
 
@@ -34,12 +35,16 @@ export interface TrainingTask {
   /** Parts in which a batch is computed where it does not fit whole; a divisor of `batch`. */
   readonly accumulate: number;
   readonly optimiser: OptimiserOptions;
+  /** What is trained towards. Default L_simple. */
+  readonly objective?: Objective;
 }
 
 /** What a step leaves to look at. */
 export interface StepResult {
-  /** Mean over elements, before the step. */
+  /** Weighted mean over elements, before the step. */
   readonly loss: number;
+  /** Mean over elements of each example, without its weight. */
+  readonly losses: ArrayLike<number>;
   /** Global norm of its gradient before clipping. */
   readonly gradNorm: number;
 }

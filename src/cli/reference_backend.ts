@@ -8,13 +8,15 @@ import type { Backend, Trainer, TrainingTask } from "./backend.ts";
 import { sampleWithReference } from "./reference_sampling.ts";
 import { networkTimes, trainStep } from "./trainer.ts";
 
-function referenceTrainer({ config, schedule, seed, optimiser, ...task }: TrainingTask): Trainer {
+function referenceTrainer(
+  { config, schedule, seed, optimiser, objective, ...task }: TrainingTask,
+): Trainer {
   let { state } = task;
   return {
     // A step is over when the call returns.
     ahead: 0,
     step: (batch, step) => {
-      const result = trainStep(config, schedule, seed, state, batch, step, optimiser);
+      const result = trainStep(config, schedule, seed, state, batch, step, optimiser, objective);
       state = result.state;
       return Promise.resolve(result);
     },

@@ -74,6 +74,16 @@ export class ProgressLine {
   }
 }
 
+/** Characters of a bar. */
+const BAR = 24;
+
+/** A share in 0..1 as a bar, with its per cent. */
+export function bar(share: number): string {
+  const full = Math.floor(BAR * share);
+  const percent = String(Math.floor(100 * share)).padStart(3);
+  return `[${"#".repeat(full)}${"-".repeat(BAR - full)}] ${percent} %`;
+}
+
 /** Seconds as "4 s", "3 min 05 s" or "2 h 10 min". */
 export function duration(seconds: number): string {
   const s = Math.round(seconds);

@@ -1,121 +1,42 @@
 /**
- * The flags of `train`, and a run made or gone on with from them.
+ * A training run made or gone on with as a command line says.
  *
  * @module
  */
 import type { ImageDataset } from "../data/image_dataset.ts";
 import type { Checkpoint, RunOptions, TrainingState } from "../spec/checkpoint.ts";
-import { DDPM_SCHEDULE } from "../spec/schedule_config.ts";
-import {
-  sampleHeightWidth,
-  type UNetConfig,
-  unetConfigFromDiffusers,
-  unetConfigToDiffusers,
-} from "../spec/unet_config.ts";
-import { MNIST_CLASSES, MNIST_TINY } from "../spec/unet_presets.ts";
-import { DEVICE_FLAGS } from "./device_flags.ts";
-import type { Flag, FlagValues } from "./flags.ts";
-import { exists, readCheckpoint, runFile } from "./run_folder.ts";
+import { DDPM_SCHEDULE, type ScheduleConfig } from "../spec/schedule_config.ts";
+import { type UNetConfig, unetConfigToDiffusers } from "../spec/unet_config.ts";
+import { LOSSES, type Objective } from "./objective.ts";
+import { type FoundCheckpoint, holdsRun, readCheckpoint } from "./run_folder.ts";
 import { FailureError, UsageError } from "./terminal.ts";
-import { initialState, type OptimiserOptions } from "./trainer.ts";
-
-const MAX = Number.MAX_SAFE_INTEGER;
-
-/** The flags of `train`. */
-export const TRAIN_FLAGS = {
-  preset: {
-    kind: "choice",
-    values: ["tiny", "mnist"],
-    default: "tiny",
-    help: "U-Net of 115 thousand (tiny) or 1 million parameters.",
-  },
-  config: {
-    kind: "text",
-    placeholder: "FILE",
-    help: "A U-Net of your own: a config.json as diffusers' UNet2DModel has it.",
-  },
-  data: {
-    kind: "text",
-    placeholder: "FOLDER",
-    help: "Folder with the four IDX files of MNIST or its kin (default: the real MNIST).",
-  },
-  seed: { kind: "integer", min: 0, max: MAX, default: 0, help: "Seed of everything random." },
-  steps: { kind: "integer", min: 1, max: 2 ** 28, default: 1000, help: "Optimiser steps in all." },
-  batch: { kind: "integer", min: 1, max: 1024, default: 8, help: "Images per step." },
-  accumulate: {
-    kind: "integer",
-    min: 1,
-    max: 1024,
-    default: 1,
-    help: "Parts of a batch that does not fit on the device whole.",
-  },
-  lr: { kind: "number", min: 1e-9, max: 1, default: 3e-3, help: "Learning rate." },
-  warmup: {
-    kind: "integer",
-    min: 0,
-    max: MAX,
-    default: 50,
-    help: "Steps of rising learning rate.",
-  },
-  decay: {
-    kind: "integer",
-    min: 0,
-    max: MAX,
-    default: 0,
-    help: "Step at which the learning rate, falling along a cosine, is 0 (default: it stays).",
-  },
-  "label-drop": {
-    kind: "number",
-    min: 0,
-    max: 1,
-    default: 0.1,
-    help: "Share of images shown without their class, for guidance; of networks with classes.",
-  },
-  ema: { kind: "number", min: 0, max: 1, default: 0.99, help: "Decay of the averaged weights." },
-  "clip-norm": { kind: "number", min: 1e-9, max: 1e9, default: 1, help: "Largest gradient norm." },
-  out: { kind: "text", placeholder: "FOLDER", help: "Folder of the run (default runs/PRESET)." },
-  resume: { kind: "switch", help: "Go on with the run in that folder, exactly where it was." },
-  "save-every": { kind: "integer", min: 1, max: MAX, default: 100, help: "Steps between saves." },
-  eval: {
-    kind: "integer",
-    min: 0,
-    max: 10000,
-    default: 512,
-    help: "Test images to judge by at the end.",
-  },
-  samples: {
-    kind: "integer",
-    min: 0,
-    max: 1024,
-    default: 16,
-    help: "Samples to draw at the end.",
-  },
-  "sample-steps": {
-    kind: "integer",
-    min: 1,
-    max: 1000,
-    default: 100,
-    help: "Steps to draw each of them with.",
-  },
-  ...DEVICE_FLAGS,
-} as const satisfies Record<string, Flag>;
-
-/** A command line of `train`. */
-export interface TrainRequest {
-  readonly values: FlagValues<typeof TRAIN_FLAGS>;
-  readonly given: ReadonlySet<string>;
-}
+import { fingerprint, type ImageSource, openImages } from "./train_data.ts";
+import { MOST_EXAMPLES, type TrainRequest } from "./train_flags.ts";
+import { checkFits, networkOf } from "./train_network.ts";
+import { PRESETS } from "./train_presets.ts";
+import { type ExampleOptions, initialState, type OptimiserOptions } from "./trainer.ts";
 
 /** A run about to train. */
 export interface Run {
   readonly folder: string;
   readonly checkpoint: Checkpoint & { readonly training: TrainingState };
+  /** File of the checkpoint that it goes on from; null for a new run. */
+  readonly file: string | null;
+  readonly source: ImageSource;
+  readonly dataset: ImageDataset;
+  /** Steps in all. */
+  readonly steps: number;
+  /** Whether time alone ends it: then `steps` is as many as there can be. */
+  readonly endless: boolean;
+  readonly saveEvery: number;
+  /** Steps between grids of samples; 0 for none. */
+  readonly sampleEvery: number;
   readonly batch: number;
   /** Parts of a batch. */
   readonly accumulate: number;
   readonly optimiser: OptimiserOptions;
-  /** Share of images shown without their class; null for a network without classes. */
-  readonly labelDrop: number | null;
+  readonly objective: Objective;
+  readonly examples: ExampleOptions;
 }
 
 /** Flags that a run keeps for life, with the names that its checkpoint knows them by. */
@@ -128,10 +49,44 @@ const LASTING = [
   "ema",
   "clip-norm",
   "label-drop",
+  "beta1",
+  "beta2",
+  "adam-eps",
+  "weight-decay",
+  "loss",
+  "flip",
+  "preset",
 ] as const;
 
 /** Values that a checkpoint does not write down. */
-const UNWRITTEN: RunOptions = { accumulate: 1, decay: 0, "label-drop": 0.1 };
+const UNWRITTEN: RunOptions = {
+  accumulate: 1,
+  decay: 0,
+  "label-drop": 0.1,
+  beta1: 0.9,
+  beta2: 0.999,
+  "adam-eps": 1e-8,
+  "weight-decay": 0,
+  loss: "simple",
+  flip: "off",
+  preset: "tiny",
+};
+
+/** The image size that a run began with, where one was asked for; and what its images are known by. */
+const IMAGE_SIZE = "image-size", IMAGES = "images-sha256";
+
+/** A command line with the preset's values where it leaves flags out. */
+type Chosen = ReturnType<typeof chosenOf>;
+
+function chosenOf({ values }: TrainRequest, preset: keyof typeof PRESETS) {
+  const { defaults } = PRESETS[preset];
+  const given = Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined),
+  );
+  return { ...values, ...defaults, ...given, preset } as
+    & TrainRequest["values"]
+    & { readonly [K in keyof typeof defaults]: NonNullable<TrainRequest["values"][K]> };
+}
 
 /**
  * The run that a command line asks for: a new one, or with `--resume` the one in its folder with its
@@ -140,131 +95,212 @@ const UNWRITTEN: RunOptions = { accumulate: 1, decay: 0, "label-drop": 0.1 };
  * @throws {UsageError} if the folder holds a run and `--resume` is missing, or flags contradict it.
  * @throws {FailureError} if there is nothing to go on from, or it does not fit the data.
  */
-export async function startRun(request: TrainRequest, dataset: ImageDataset): Promise<Run> {
+export async function startRun(request: TrainRequest): Promise<Run> {
   const { values } = request;
   const folder = values.out ?? `runs/${values.config === undefined ? values.preset : "custom"}`;
-  const file = runFile(folder, "checkpoint");
-  const checkpoint = values.resume
-    ? await resumed(request, folder)
-    : await started(request, dataset, file);
+  const found = values.resume ? await readCheckpoint(folder) : null;
+  if (found === null && await holdsRun(folder)) {
+    throw new UsageError(
+      `Expected a new run but found one in ${folder}: go on with it by --resume, or choose ` +
+        "another --out",
+    );
+  }
+  const chosen = chosenOf(request, presetOf(request, found));
+  const size = values["image-size"] ?? found?.checkpoint.train[IMAGE_SIZE];
+  const source: ImageSource = {
+    preset: PRESETS[chosen.preset],
+    folder: values.data,
+    size: typeof size === "number" ? size : undefined,
+  };
+  const dataset = await openImages(source, "train");
+  const checkpoint = found === null
+    ? await started(request, chosen, dataset)
+    : await resumed(request, chosen, dataset, folder, found);
   checkFits(checkpoint, dataset);
+  if (found !== null) await checkImages(checkpoint, dataset);
+  const lasting = lastingOf(checkpoint, found?.file ?? folder);
+  const most = Math.floor(MOST_EXAMPLES / lasting.batch);
+  const endless = values.steps === undefined && values.minutes !== undefined;
+  const steps = endless ? most : values.steps ?? chosen.steps;
+  if (steps < checkpoint.step || steps > most) {
+    throw new UsageError(
+      `Expected --steps in ${checkpoint.step}..${most} for the run in ${folder}, which has done ` +
+        `${checkpoint.step} of ${lasting.batch} images each, but got ${steps}`,
+    );
+  }
   await Deno.mkdir(folder, { recursive: true });
-  const option = (name: typeof LASTING[number]) => numberOption(checkpoint.train, name, file);
   return {
-    folder,
-    checkpoint,
-    batch: option("batch"),
-    accumulate: option("accumulate"),
+    ...{ folder, checkpoint, file: found?.file ?? null, source, dataset, steps, endless },
+    saveEvery: chosen["save-every"],
+    sampleEvery: chosen["sample-every"],
+    ...lasting,
+  };
+}
+
+/** The preset that a run began with, if it goes on and no other is asked for. */
+function presetOf(
+  { values, given }: TrainRequest,
+  found: FoundCheckpoint | null,
+): keyof typeof PRESETS {
+  const recorded = found?.checkpoint.train.preset;
+  return !given.has("preset") && isPreset(recorded) ? recorded : values.preset;
+}
+
+function isPreset(name: unknown): name is keyof typeof PRESETS {
+  return typeof name === "string" && Object.hasOwn(PRESETS, name);
+}
+
+/** What a checkpoint says of how its run is trained. */
+function lastingOf(
+  { train, unet, prediction = "epsilon" }: Checkpoint,
+  file: string,
+): Pick<Run, "batch" | "accumulate" | "optimiser" | "objective" | "examples"> {
+  const option = <T>(name: typeof LASTING[number], is: (value: unknown) => value is T): T => {
+    const value = train[name] ?? UNWRITTEN[name];
+    if (is(value)) return value;
+    throw new FailureError(
+      `Expected the run's ${name} in the checkpoint ${file} but got ${value}`,
+    );
+  };
+  const number = (name: typeof LASTING[number]) =>
+    option(name, (value): value is number => typeof value === "number");
+  const isLoss = (value: unknown): value is Objective["loss"] =>
+    typeof value === "string" && Object.hasOwn(LOSSES, value);
+  const isFlip = (value: unknown): value is "on" | "off" => value === "on" || value === "off";
+  return {
+    batch: number("batch"),
+    accumulate: number("accumulate"),
     optimiser: {
-      lr: option("lr"),
-      warmup: option("warmup"),
-      decay: option("decay"),
-      ema: option("ema"),
-      clipNorm: option("clip-norm"),
+      ...{ lr: number("lr"), warmup: number("warmup"), decay: number("decay") },
+      ...{ beta1: number("beta1"), beta2: number("beta2"), eps: number("adam-eps") },
+      weightDecay: number("weight-decay"),
+      ...{ ema: number("ema"), clipNorm: number("clip-norm") },
     },
-    labelDrop: checkpoint.unet.numClassEmbeds === null ? null : option("label-drop"),
+    objective: { prediction, loss: option("loss", isLoss) },
+    examples: {
+      labelDrop: unet.numClassEmbeds === null ? null : number("label-drop"),
+      flip: option("flip", isFlip) === "on",
+    },
   };
 }
 
 type Resumable = Run["checkpoint"];
 
 async function started(
-  { values }: TrainRequest,
+  { given }: TrainRequest,
+  chosen: Chosen,
   dataset: ImageDataset,
-  file: string,
 ): Promise<Resumable> {
-  if (await exists(file)) {
+  const { batch, accumulate, seed, prediction } = chosen;
+  if (batch % accumulate !== 0) {
     throw new UsageError(
-      `Expected a new run but found ${file}: go on with it by --resume, or choose another --out`,
+      `Expected --accumulate to divide --batch ${batch} but got ${accumulate}`,
     );
   }
-  if (values.batch % values.accumulate !== 0) {
+  if (chosen["zero-terminal-snr"] && (prediction === "epsilon" || chosen.loss === "vlb")) {
     throw new UsageError(
-      `Expected --accumulate to divide --batch ${values.batch} but got ${values.accumulate}`,
+      "Expected --prediction v or x0, and no --loss vlb, with --zero-terminal-snr but got " +
+        `--prediction ${prediction} --loss ${chosen.loss}`,
     );
   }
-  const unet = await networkOf(values);
-  const { ema, ...training } = initialState(unet, values.seed);
+  const unet = await networkOf(chosen, dataset);
+  const { ema, ...training } = initialState(unet, seed);
+  const size = chosen["image-size"];
   const train: RunOptions = {
     images: dataset.count,
     ...Object.fromEntries(
-      LASTING.filter((name) => values[name] !== UNWRITTEN[name]).map((
+      LASTING.filter((name) => chosen[name] !== UNWRITTEN[name]).map((
         name,
-      ) => [name, values[name]]),
+      ) => [name, chosen[name]]),
     ),
+    ...(size === undefined ? {} : { [IMAGE_SIZE]: size }),
+    [IMAGES]: await fingerprint(dataset),
   };
-  return { unet, schedule: DDPM_SCHEDULE, step: 0, seed: values.seed, train, ema, training };
+  const schedule = scheduleOf(chosen, given);
+  const known = prediction === "epsilon" ? {} : { prediction };
+  return { unet, schedule, step: 0, seed, train, ...known, ema, training };
 }
 
-async function networkOf(values: TrainRequest["values"]): Promise<UNetConfig> {
-  if (values.config === undefined) return values.preset === "tiny" ? MNIST_TINY : MNIST_CLASSES;
-  try {
-    return unetConfigFromDiffusers(JSON.parse(await Deno.readTextFile(values.config)));
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new FailureError(`Expected a U-Net config in ${values.config}. ${reason}`);
+/** The noise schedule that flags choose. */
+function scheduleOf(chosen: Chosen, given: ReadonlySet<string>): ScheduleConfig {
+  const { schedule: kind, T } = chosen;
+  const zero = chosen["zero-terminal-snr"] ? { zeroTerminalSnr: true } : {};
+  if (kind === "cosine") {
+    for (const name of ["beta-start", "beta-end"]) {
+      if (given.has(name)) {
+        throw new UsageError(
+          `Expected no --${name} with --schedule cosine, which has its own, but got one`,
+        );
+      }
+    }
+    return { kind, T, ...zero };
   }
+  const { betaStart, betaEnd } = { betaStart: 1e-4, betaEnd: 0.02 };
+  return {
+    kind,
+    T,
+    betaStart: chosen["beta-start"] ?? betaStart,
+    betaEnd: chosen["beta-end"] ?? betaEnd,
+    ...zero,
+  };
 }
 
-async function resumed(request: TrainRequest, folder: string): Promise<Resumable> {
-  const { values, given } = request;
-  const { file, checkpoint } = await readCheckpoint(runFile(folder, "checkpoint"));
-  const { training, train, seed, step } = checkpoint;
+const SCHEDULE_FLAGS = ["schedule", "T", "beta-start", "beta-end", "zero-terminal-snr"];
+
+async function resumed(
+  { given }: TrainRequest,
+  chosen: Chosen,
+  dataset: ImageDataset,
+  folder: string,
+  { file, checkpoint }: FoundCheckpoint,
+): Promise<Resumable> {
+  const { training, train, seed, prediction = "epsilon" } = checkpoint;
   if (training === undefined) {
     throw new FailureError(
       `Expected a checkpoint to go on training from but ${file} only holds weights to sample from`,
     );
   }
-  const kept: Record<string, unknown> = { ...UNWRITTEN, ...train, seed };
-  for (const name of [...LASTING, "seed"] as const) {
-    if (given.has(name) && values[name] !== kept[name]) {
+  const kept: Record<string, unknown> = { ...UNWRITTEN, ...train, seed, prediction };
+  // Another preset is told by its network and images.
+  const lasting = LASTING.filter((name) => name !== "preset");
+  for (const name of [...lasting, "seed", "prediction", IMAGE_SIZE] as const) {
+    if (given.has(name) && chosen[name] !== kept[name]) {
       throw new UsageError(
-        `Expected --${name} ${kept[name]}, as the run in ${folder} began, but got ${values[name]}`,
+        `Expected --${name} ${kept[name] ?? "left out"}, as the run in ${folder} began, but got ` +
+          `${chosen[name]}`,
       );
     }
   }
-  if (given.has("preset") || given.has("config")) {
+  const began = (what: string) =>
+    new UsageError(`Expected the ${what} that the run in ${folder} began with but got another`);
+  if (["preset", "config", "dropout"].some((name) => given.has(name))) {
+    const dropout = given.has("dropout") ? chosen.dropout : checkpoint.unet.dropout;
     const json = (config: UNetConfig) => JSON.stringify(unetConfigToDiffusers(config));
-    if (json(await networkOf(values)) !== json(checkpoint.unet)) {
-      throw new UsageError(
-        `Expected the U-Net that the run in ${folder} began with but got another`,
-      );
-    }
+    const asked = given.has("preset") || given.has("config")
+      ? await networkOf({ ...chosen, dropout }, dataset)
+      : { ...checkpoint.unet, dropout: dropout ?? 0 };
+    if (json(asked) !== json(checkpoint.unet)) throw began("U-Net");
   }
-  if (step >= values.steps) {
-    throw new UsageError(
-      `Expected --steps above ${step}, which the run in ${folder} has done, but got ${values.steps}`,
-    );
+  if (SCHEDULE_FLAGS.some((name) => given.has(name))) {
+    const asked = scheduleOf(chosen, given);
+    if (JSON.stringify(asked) !== JSON.stringify(checkpoint.schedule)) throw began("schedule");
   }
   return { ...checkpoint, training };
 }
 
-/** Checks that a network takes the images of a dataset, and a run its number of them. */
-function checkFits({ unet, train }: Checkpoint, dataset: ImageDataset): void {
-  const [C, H, W] = dataset.imageShape;
-  const size = sampleHeightWidth(unet);
-  if (unet.inChannels !== C || unet.outChannels !== C || size?.[0] !== H || size?.[1] !== W) {
-    throw new FailureError(
-      `Expected a U-Net for images of ${C} channel and ${H}×${W} pixels but got one for ` +
-        `${unet.inChannels} channels in, ${unet.outChannels} out and size ${size?.join("×")}`,
-    );
-  }
-  const classes = unet.numClassEmbeds ?? dataset.classes + 1;
-  if (classes !== dataset.classes + 1) {
-    throw new FailureError(
-      `Expected a U-Net for ${dataset.classes} classes and "no class", so with num_class_embeds ` +
-        `${dataset.classes + 1}, but got ${classes}`,
-    );
-  }
+/** Checks that a run goes on with the images that it began with. */
+async function checkImages({ train }: Checkpoint, dataset: ImageDataset): Promise<void> {
   if (train.images !== dataset.count) {
     throw new FailureError(
       `Expected the ${train.images} images that the run began with but got ${dataset.count}`,
     );
   }
-}
-
-function numberOption(train: RunOptions, name: string, file: string): number {
-  const value = train[name] ?? UNWRITTEN[name];
-  if (typeof value === "number") return value;
-  throw new FailureError(`Expected the run's ${name} in the checkpoint ${file} but got ${value}`);
+  // Runs of before it was written down have none.
+  const known = train[IMAGES];
+  if (known !== undefined && known !== await fingerprint(dataset)) {
+    throw new FailureError(
+      `Expected the ${train.images} images that the run began with but got others: --data must be ` +
+        "as it was then",
+    );
+  }
 }

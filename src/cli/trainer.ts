@@ -16,13 +16,13 @@ import { adamStepAll } from "../reference/adam.ts";
 import { emaStepAll } from "../reference/ema.ts";
 import { qSample } from "../reference/forward.ts";
 import { clipGradNormAll } from "../reference/grad_norm.ts";
-import { lossSimple } from "../reference/loss.ts";
 import type { Schedule } from "../reference/schedule.ts";
 import { unetBackward, unetForward } from "../reference/unet.ts";
 import type { TrainingState } from "../spec/checkpoint.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
 import { initialParameters, type Parameters } from "../spec/unet_parameters.ts";
 import { zerosLike } from "../reference/nn/zeros_like.ts";
+import { exampleWeights, type Objective, SIMPLE, targetOf, weightedLoss } from "./objective.ts";
 
 /** The examples of one optimiser step. */
 export interface TrainBatch {
@@ -46,6 +46,14 @@ export interface OptimiserOptions {
   readonly warmup: number;
   /** Step at which the learning rate, falling along a cosine, is 0 again; 0 if it stays. */
   readonly decay: number;
+  /** Decay of Adam's first moment. Default 0.9. */
+  readonly beta1?: number;
+  /** Decay of Adam's second moment. Default 0.999. */
+  readonly beta2?: number;
+  /** ε of Adam. Default 1e−8. */
+  readonly eps?: number;
+  /** Weight decay of AdamW. Default 0. */
+  readonly weightDecay?: number;
   /** Decay of the averaged weights, reached from below as the run gets long enough. */
   readonly ema: number;
   /** Global norm that gradients are clipped to. */
@@ -65,13 +73,21 @@ export function initialState(config: UNetConfig, seed: number): RunState {
   return { model, ema: model, m: zeros(), v: zeros() };
 }
 
+/** How examples are made of images. */
+export interface ExampleOptions {
+  /**
+   * Share of the examples whose class is withheld (Ho and Salimans 2022, algorithm 1); null for a network
+   * without classes. Default null.
+   */
+  readonly labelDrop?: number | null;
+  /** Whether each example is mirrored left to right with a chance of one half. Default false. */
+  readonly flip?: boolean;
+}
+
 /**
  * The examples of step `step` (counted from 0). Example number e = step·N + n of the run has its
- * image, time and noise from streams of its own, so nothing depends on how a run is cut into batches.
+ * image, time, noise, mirroring and the withholding of its class from streams of its own, so nothing depends on how a run is cut into batches.
  * Every epoch takes the images in an order of its own.
- *
- * @param labelDrop share of the examples whose class is withheld (Ho and Salimans 2022, algorithm 1);
- * null for a network without classes.
  */
 export function trainBatch(
   dataset: ImageDataset,
@@ -79,7 +95,7 @@ export function trainBatch(
   seed: number,
   step: number,
   N: number,
-  labelDrop: number | null = null,
+  { labelDrop = null, flip = false }: ExampleOptions = {},
 ): TrainBatch {
   const items = Array.from({ length: N }, (_, n) => step * N + n);
   const noise = normalTensor(
@@ -91,12 +107,15 @@ export function trainBatch(
     schedule.timesteps[randomInteger(seed, streamOf("time", item, 0), schedule.timesteps.length)]
   );
   const images = imagesOf(dataset, seed, items);
-  const batch = { x0: imageBatch(dataset, images), times, noise, items };
+  const chance = (purpose: "flip" | "labelDrop", item: number): number =>
+    uniformDoubles(seed, streamOf(purpose, item, 0), 0, 1)[0];
+  const mirrored = flip ? items.map((item) => chance("flip", item) < 0.5) : undefined;
+  const x0 = imageBatch(dataset, images, { flip: mirrored });
+  const batch = { x0, times, noise, items };
   if (labelDrop === null) return batch;
-  const classes = items.map((item, n) => {
-    const [u] = uniformDoubles(seed, streamOf("labelDrop", item, 0), 0, 1);
-    return u < labelDrop ? dataset.classes : dataset.labels[images[n]];
-  });
+  const classes = items.map((item, n) =>
+    chance("labelDrop", item) < labelDrop ? dataset.classes : dataset.labels[images[n]]
+  );
   return { ...batch, classes };
 }
 
@@ -123,12 +142,23 @@ function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
   return lastOrder.order;
 }
 
+/** What one step of training leaves. */
+export interface TrainStepResult {
+  /** The state after it. */
+  readonly state: RunState;
+  /** The loss before it. */
+  readonly loss: number;
+  /** Mean squared error of each example before it, without its weight. */
+  readonly losses: readonly number[];
+  /** Global norm of the gradient, before clipping. */
+  readonly gradNorm: number;
+}
+
 /**
- * One step of training on L_simple (Ho et al. 2020, algorithm 1) with gradient clipping, Adam and the
- * average of the weights.
+ * One step of training (Ho et al. 2020, algorithm 1) with gradient clipping, Adam and the average of the
+ * weights.
  *
  * @param step number of this step; the first is 1.
- * @returns the state after it, the loss before it (mean over elements) and the norm of its gradient.
  */
 export function trainStep(
   config: UNetConfig,
@@ -138,24 +168,27 @@ export function trainStep(
   batch: TrainBatch,
   step: number,
   options: OptimiserOptions,
-): { state: RunState; loss: number; gradNorm: number } {
+  objective: Objective = SIMPLE,
+): TrainStepResult {
   const xt = qSample(schedule, batch.times, batch.x0, batch.noise);
   const { output, tape } = unetForward(config, state.model, xt, networkTimes(batch.times), {
     dropout: { seed, items: batch.items },
     classLabels: batch.classes,
   });
-  const loss = lossSimple(batch.noise, output);
+  const target = targetOf(schedule, objective, batch);
+  const loss = weightedLoss(target, output, exampleWeights(schedule, objective, batch.times));
   const { gradients, norm } = clipGradNormAll(
     unetBackward(tape, loss.gradient).gradients,
     options.clipNorm,
   );
-  const next = adamStepAll({ params: state.model, m: state.m, v: state.v }, gradients, step, {
-    lr: learningRate(options, step),
-  });
+  const { beta1, beta2, eps, weightDecay } = options;
+  const adam = { lr: learningRate(options, step), beta1, beta2, eps, weightDecay };
+  const next = adamStepAll({ params: state.model, m: state.m, v: state.v }, gradients, step, adam);
   const ema = emaStepAll(state.ema, next.params, emaDecay(options.ema, step));
   return {
     state: { model: next.params, m: next.m, v: next.v, ema },
     loss: loss.mean,
+    losses: loss.losses,
     gradNorm: norm,
   };
 }

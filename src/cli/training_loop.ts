@@ -8,9 +8,16 @@ import type { Schedule } from "../reference/schedule.ts";
 import type { Checkpoint, TrainingState } from "../spec/checkpoint.ts";
 import { DeviceLostError } from "../webgpu/errors.ts";
 import type { StepResult, Trainer } from "./backend.ts";
-import { appendMetric, runFile, saveCheckpoint } from "./run_folder.ts";
-import { duration, FailureError, type ProgressLine } from "./terminal.ts";
-import { type RunState, trainBatch } from "./trainer.ts";
+import { lossByQuartile, type MetricsLog, type StepMetric } from "./metrics.ts";
+import { runFile, saveCheckpoint } from "./run_folder.ts";
+import { bar, duration, FailureError, type ProgressLine } from "./terminal.ts";
+import {
+  type ExampleOptions,
+  learningRate,
+  type OptimiserOptions,
+  type RunState,
+  trainBatch,
+} from "./trainer.ts";
 
 /** A run, and how long it goes on. */
 export interface TrainingLoop {
@@ -22,39 +29,64 @@ export interface TrainingLoop {
   readonly dataset: ImageDataset;
   /** Steps in all. */
   readonly steps: number;
+  /** Whether time alone is meant to end the run. */
+  readonly endless?: boolean;
   /** Images per step. */
   readonly batch: number;
-  /** Share of images shown without their class; null for a network without classes. */
-  readonly labelDrop: number | null;
-  /** Steps between saves. */
-  readonly saveEvery: number;
+  readonly examples: ExampleOptions;
+  readonly optimiser: OptimiserOptions;
+  /** Whether the run is saved after a step; after the last it always is. */
+  readonly savesAt: (step: number) => boolean;
+  /** How many checkpoints are left in the folder. */
+  readonly keep: number;
+  readonly log: MetricsLog;
+  /** Told of every step. */
+  readonly onStep?: (metric: StepMetric) => void;
+  /** Told of every save, and awaited. */
+  readonly onSaved?: (checkpoint: Checkpoint) => Promise<void>;
   /** Ends the run after the step under way. */
   readonly interrupted: AbortSignal;
+  /** Milliseconds after which the run ends, counted from the start of the loop. Default: never. */
+  readonly time?: number;
   readonly progress: ProgressLine;
+}
+
+/** A step whose result is not known yet. */
+interface PendingStep {
+  readonly result: Promise<StepResult>;
+  readonly times: readonly number[];
 }
 
 /** What a loop keeps count of. */
 interface Books {
+  readonly start: number;
   /** Step of the checkpoint in the folder; null if there is none. */
   saved: number | null;
   /** Steps whose results are known. */
   known: number;
   /** Loss, smoothed. */
   smooth: number;
-  /** When the first result came: compilation, and the results that wait for it, say nothing of the pace. */
-  start: number;
+  /** When the result before came; NaN where what came since then says nothing of the pace. */
+  last: number;
+  /** Time and number of the steps that tell the pace. */
+  seconds: number;
+  counted: number;
 }
 
 /**
- * Trains to step `steps`, or until interrupted, and saves the run.
+ * Trains to step `steps`, or until interrupted or out of time, and saves the run.
  *
  * @throws {FailureError} if a loss or gradient is not finite; the checkpoint before it stays.
  * @throws {DeviceLostError} which says where to go on from.
  */
 export async function trainSteps(loop: TrainingLoop): Promise<Checkpoint> {
   const { from } = loop;
-  const saved = from.step > 0 ? from.step : null;
-  const books: Books = { saved, known: from.step, smooth: NaN, start: NaN };
+  const books: Books = {
+    start: performance.now(),
+    saved: from.step > 0 ? from.step : null,
+    known: from.step,
+    ...{ smooth: NaN, last: NaN, seconds: 0, counted: 0 },
+  };
   try {
     return await walk(loop, books);
   } catch (error) {
@@ -70,23 +102,12 @@ export async function trainSteps(loop: TrainingLoop): Promise<Checkpoint> {
 }
 
 async function walk(loop: TrainingLoop, books: Books): Promise<Checkpoint> {
-  const {
-    folder,
-    from,
-    trainer,
-    schedule,
-    dataset,
-    steps,
-    batch,
-    saveEvery,
-    labelDrop,
-    interrupted,
-  } = loop;
-  const pending: Promise<StepResult>[] = [];
+  const { folder, from, trainer, schedule, dataset, steps, batch, interrupted } = loop;
+  const pending: PendingStep[] = [];
   /** Waits until only so many results are missing. */
   const settle = async (missing: number): Promise<void> => {
     while (pending.length > missing) {
-      await keepBooks(loop, books, await pending[0]);
+      await keepBooks(loop, books, await pending[0].result, pending[0].times);
       pending.shift();
     }
   };
@@ -94,25 +115,32 @@ async function walk(loop: TrainingLoop, books: Books): Promise<Checkpoint> {
     // No state is saved before it is known that every loss on the way to it was finite.
     await settle(0);
     const checkpoint = at(from, step, await trainer.state());
-    await saveCheckpoint(folder, checkpoint);
+    await loop.log.flush();
+    await saveCheckpoint(folder, checkpoint, books.saved, loop.keep);
     books.saved = step;
+    await loop.onSaved?.(checkpoint);
+    books.last = NaN;
     return checkpoint;
   };
   let step = from.step;
-  while (step < steps && !interrupted.aborted) {
-    const examples = trainBatch(dataset, schedule, from.seed, step, batch, labelDrop);
+  const goesOn = () => step < steps && !interrupted.aborted && elapsed(books) < timeOf(loop);
+  while (goesOn()) {
+    const examples = trainBatch(dataset, schedule, from.seed, step, batch, loop.examples);
     step++;
     const result = trainer.step(examples, step);
     // Of several steps that fail, the first one's error is told.
     result.catch(() => {});
-    pending.push(result);
+    pending.push({ result, times: examples.times });
     await settle(trainer.ahead);
-    if (step % saveEvery === 0 && step < steps) await save(step);
+    if (loop.savesAt(step) && step < steps) await save(step);
     // Lets a signal in.
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
   return await save(step);
 }
+
+const timeOf = ({ time = Infinity }: TrainingLoop) => time;
+const elapsed = ({ start }: Books) => performance.now() - start;
 
 function at(from: Checkpoint, step: number, { ema, ...training }: RunState): Checkpoint {
   return { ...from, step, ema, training };
@@ -121,9 +149,10 @@ function at(from: Checkpoint, step: number, { ema, ...training }: RunState): Che
 async function keepBooks(
   loop: TrainingLoop,
   books: Books,
-  { loss, gradNorm }: StepResult,
+  { loss, losses, gradNorm }: StepResult,
+  times: readonly number[],
 ): Promise<void> {
-  const { folder, from, steps, batch, progress } = loop;
+  const { optimiser, schedule } = loop;
   const step = books.known + 1;
   for (const [what, value] of [["loss", loss], ["gradient norm", gradNorm]] as const) {
     if (Number.isFinite(value)) continue;
@@ -132,16 +161,39 @@ async function keepBooks(
         (books.saved === null ? "nothing was saved" : checkpointOf(loop, books)),
     );
   }
-  await appendMetric(folder, { kind: "train", step, loss, gradNorm });
+  const now = performance.now(), seconds = (now - books.last) / 1000;
+  books.last = now;
+  const metric: StepMetric = {
+    kind: "train",
+    ...{ step, loss, lossByQuartile: lossByQuartile(losses, times, schedule.T), gradNorm },
+    lr: learningRate(optimiser, step),
+    imagesPerSecond: seconds > 0 ? Number((times.length / seconds).toPrecision(4)) : null,
+  };
+  await loop.log.append(metric);
+  loop.onStep?.(metric);
   books.known = step;
   books.smooth = Number.isNaN(books.smooth) ? loss : 0.95 * books.smooth + 0.05 * loss;
-  const now = performance.now();
-  if (Number.isNaN(books.start)) books.start = now;
-  const rate = (step - 1 - from.step) / ((now - books.start) / 1000);
+  if (seconds > 0) {
+    books.seconds += seconds;
+    books.counted++;
+  }
+  loop.progress.update(progressText(loop, books));
+}
+
+function progressText(loop: TrainingLoop, books: Books): string {
+  const { steps, from, batch } = loop, { known: step } = books;
+  const spent = elapsed(books), time = timeOf(loop);
+  const share = Math.min(
+    1,
+    Math.max((step - from.step) / Math.max(1, steps - from.step), spent / time),
+  );
+  const rate = books.counted / books.seconds;
   const pace = rate > 0 && Number.isFinite(rate)
-    ? `  ${(rate * batch).toFixed(1)} images/s  ${duration((steps - step) / rate)} left`
+    ? `  ${(rate * batch).toFixed(1)} images/s  ` +
+      `${duration(Math.max(0, Math.min((steps - step) / rate, (time - spent) / 1000)))} left`
     : "";
-  progress.update(`step ${step}/${steps}  loss ${books.smooth.toFixed(4)}${pace}`);
+  const goal = loop.endless ? "" : `/${steps}`;
+  return `${bar(share)}  step ${step}${goal}  loss ${books.smooth.toFixed(4)}${pace}`;
 }
 
 function checkpointOf({ folder }: TrainingLoop, { saved }: Books): string {

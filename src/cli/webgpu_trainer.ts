@@ -8,7 +8,8 @@ import { qSample } from "../reference/forward.ts";
 import type { OptimizerStep } from "../webgpu/kernels/optimizer_step.ts";
 import type { Gpu } from "../webgpu/device.ts";
 import { GpuTrainer, type TrainingBatch, type TrainingState } from "../webgpu/trainer.ts";
-import type { OnCompile, Trainer, TrainingTask } from "./backend.ts";
+import type { OnCompile, StepResult, Trainer, TrainingTask } from "./backend.ts";
+import { exampleWeights, SIMPLE, targetOf } from "./objective.ts";
 import {
   emaDecay,
   learningRate,
@@ -24,10 +25,11 @@ const AHEAD = 2;
 
 /** The step's numbers as `trainStep` of the reference has them. */
 function optimizerStep(options: OptimiserOptions, step: number): OptimizerStep {
+  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0 } = options;
   return {
     step,
     lr: learningRate(options, step),
-    ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, decoupled: true },
+    ...{ beta1, beta2, eps, weightDecay, decoupled: true },
     maxNorm: options.clipNorm,
     emaDecay: emaDecay(options.ema, step),
   };
@@ -49,28 +51,34 @@ class WebGpuTrainer implements Trainer {
     this.#trainer = trainer;
   }
 
-  async step(batch: TrainBatch, step: number) {
-    const { accumulate, optimiser } = this.#task;
+  async step(batch: TrainBatch, step: number): Promise<StepResult> {
+    const { accumulate, optimiser, schedule, objective = SIMPLE } = this.#task;
     const size = batch.items.length / accumulate;
-    const xt = qSample(this.#task.schedule, batch.times, batch.x0, batch.noise);
-    const parts = Array.from(
-      { length: accumulate },
-      (_, k) => this.#part(batch, xt, k * size, size),
-    );
+    const whole = {
+      ...batch,
+      xt: qSample(schedule, batch.times, batch.x0, batch.noise),
+      target: targetOf(schedule, objective, batch),
+      weights: exampleWeights(schedule, objective, batch.times),
+    };
+    const parts = Array.from({ length: accumulate }, (_, k) => this.#part(whole, k * size, size));
     const result = await this.#trainer.step(parts, optimizerStep(optimiser, step));
-    return { loss: result.loss, gradNorm: result.gradientNorm };
+    return { loss: result.loss, losses: result.losses, gradNorm: result.gradientNorm };
   }
 
   #part(
-    { noise, times, items, classes }: TrainBatch,
-    xt: Tensor,
+    { xt, target, weights, times, items, classes }: Omit<TrainBatch, "x0" | "noise"> & {
+      readonly xt: Tensor;
+      readonly target: Tensor;
+      readonly weights: readonly number[];
+    },
     start: number,
     N: number,
   ): TrainingBatch {
     const end = start + N;
     return {
       xt: samplesOf(xt, start, N),
-      target: samplesOf(noise, start, N),
+      target: samplesOf(target, start, N),
+      weights: weights.slice(start, end),
       timesteps: networkTimes(times.slice(start, end)),
       dropout: { seed: this.#task.seed, items: items.slice(start, end) },
       classes: classes?.slice(start, end),

@@ -3,6 +3,7 @@
  */
 import { assertEquals, assertRejects } from "@std/assert";
 import type { StepResult, Trainer } from "../../src/cli/backend.ts";
+import { MetricsLog } from "../../src/cli/metrics.ts";
 import { exists } from "../../src/cli/run_folder.ts";
 import { FailureError, ProgressLine } from "../../src/cli/terminal.ts";
 import { initialState } from "../../src/cli/trainer.ts";
@@ -30,6 +31,7 @@ async function withLoop(
   const folder = await Deno.makeTempDir();
   const { ema, ...training } = initialState(MICRO, 0);
   const shared = { schedule: DDPM_SCHEDULE, step: 0, seed: 0, train: {} };
+  const log = await MetricsLog.open(`${folder}/metrics.jsonl`, 0);
   try {
     await test({
       folder,
@@ -39,12 +41,16 @@ async function withLoop(
       dataset,
       steps: 10,
       batch: 1,
-      labelDrop: null,
-      saveEvery: 3,
+      examples: {},
+      optimiser: { lr: 1e-3, warmup: 2, decay: 0, ema: 0.99, clipNorm: 1 },
+      savesAt: (step) => step % 3 === 0,
+      keep: 1,
+      log,
       interrupted: new AbortController().signal,
       progress: new ProgressLine(),
     });
   } finally {
+    log.close();
     await Deno.remove(folder, { recursive: true });
   }
 }
@@ -84,7 +90,7 @@ class LateTrainer implements Trainer {
   close() {}
 }
 
-const fine = { loss: 1, gradNorm: 1 };
+const fine = { loss: 1, losses: [1], gradNorm: 1 };
 
 async function savedStep(folder: string): Promise<number | null> {
   const path = `${folder}/checkpoint.safetensors`;
@@ -94,7 +100,7 @@ async function savedStep(folder: string): Promise<number | null> {
 Deno.test("no more than three results are missing at once, and a state is only saved when all are known", async () => {
   const trainer = new LateTrainer(() => fine);
   await withLoop(trainer, async (loop) => {
-    assertEquals((await trainSteps({ ...loop, saveEvery: 6 })).step, 10);
+    assertEquals((await trainSteps({ ...loop, savesAt: (step) => step === 6 })).step, 10);
     assertEquals(trainer.most, 3);
     assertEquals(await savedStep(loop.folder), 10);
     const lines = (await Deno.readTextFile(`${loop.folder}/metrics.jsonl`)).trimEnd().split("\n");
@@ -106,10 +112,10 @@ Deno.test("no more than three results are missing at once, and a state is only s
 Deno.test("a loss or gradient that is not finite ends the run and leaves the checkpoint before it", async () => {
   for (
     const [bad, name, saved, remains] of [
-      [{ loss: NaN, gradNorm: 1 }, "loss at step 6 but got NaN", 3, "is from step 3"],
-      [{ loss: Infinity, gradNorm: 1 }, "loss at step 6 but got Infinity", 3, "is from step 3"],
-      [{ loss: 1, gradNorm: NaN }, "gradient norm at step 6 but got NaN", 3, "is from step 3"],
-      [{ loss: NaN, gradNorm: 1 }, "loss at step 2 but got NaN", null, "nothing was saved"],
+      [{ ...fine, loss: NaN }, "loss at step 6 but got NaN", 3, "is from step 3"],
+      [{ ...fine, loss: Infinity }, "loss at step 6 but got Infinity", 3, "is from step 3"],
+      [{ ...fine, gradNorm: NaN }, "gradient norm at step 6 but got NaN", 3, "is from step 3"],
+      [{ ...fine, loss: NaN }, "loss at step 2 but got NaN", null, "nothing was saved"],
     ] as const
   ) {
     const at = Number(/step (\d+)/.exec(name)?.[1]);
