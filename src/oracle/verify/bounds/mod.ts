@@ -5,6 +5,9 @@
  */
 import type { BoundsOf } from "../model.ts";
 import { qMeanVarianceBounds, qPosteriorBounds, qSampleBounds, qStepBounds } from "./forward.ts";
+import { layerBounds } from "./layers.ts";
+import { decoderNllBounds, normalKlBounds, priorKlBounds, vlbTermBounds } from "./likelihood.ts";
+import { guideBounds, lossSimpleBounds, lossWeightBounds, lossWeightedBounds } from "./losses.ts";
 import {
   convertBounds,
   ddimEncodeStepBounds,
@@ -13,6 +16,8 @@ import {
   pMeanVarianceBounds,
 } from "./reverse.ts";
 import { integerBounds, scheduleBounds } from "./schedule.ts";
+import { normalBounds, timeEmbeddingBounds } from "./sources.ts";
+import { adamStepBounds, clipGradNormBounds, emaStepBounds } from "./training.ts";
 
 /** Bounds by operation. */
 export const BOUNDS: Readonly<Record<string, BoundsOf>> = {
@@ -27,4 +32,19 @@ export const BOUNDS: Readonly<Record<string, BoundsOf>> = {
   ddpm_step: ddpmStepBounds,
   ddim_step: ddimStepBounds,
   ddim_encode_step: ddimEncodeStepBounds,
+  guide: guideBounds,
+  loss_simple: lossSimpleBounds,
+  loss_weight: lossWeightBounds,
+  loss_weighted: lossWeightedBounds,
+  normal_kl: normalKlBounds,
+  decoder_nll: decoderNllBounds,
+  vlb_term: vlbTermBounds,
+  prior_kl: priorKlBounds,
+  time_embedding: timeEmbeddingBounds,
+  layer: layerBounds,
+  adam_step: adamStepBounds,
+  ema_step: emaStepBounds,
+  clip_grad_norm: clipGradNormBounds,
+  random_bits: integerBounds("the words of Philox 4x32-10"),
+  normal: normalBounds,
 };

@@ -11,13 +11,31 @@ import {
   scheduleCells,
   timestepsCells,
 } from "./forward.ts";
+import { layerCells } from "./layers.ts";
+import {
+  adamStepCells,
+  clipGradNormCells,
+  decoderNllCells,
+  emaStepCells,
+  guideCells,
+  lossSimpleCells,
+  lossWeightCells,
+  lossWeightedCells,
+  normalCells,
+  normalKlCells,
+  priorKlCells,
+  randomBitsCells,
+  timeEmbeddingCells,
+} from "./losses.ts";
 import type { Cell, Parts } from "./parts.ts";
 import {
   convertCells,
   ddimEncodeStepCells,
   ddimStepCells,
   ddpmStepCells,
+  dpmSolverStepCells,
   pMeanVarianceCells,
+  vlbTermCells,
 } from "./reverse.ts";
 
 /** Draws by operation, in the protocol's order. */
@@ -33,4 +51,20 @@ export const DRAWS: Readonly<Record<string, (parts: Parts) => Cell[]>> = {
   ddpm_step: ddpmStepCells,
   ddim_step: ddimStepCells,
   ddim_encode_step: ddimEncodeStepCells,
+  dpm_solver_step: dpmSolverStepCells,
+  guide: guideCells,
+  loss_simple: lossSimpleCells,
+  loss_weight: lossWeightCells,
+  loss_weighted: lossWeightedCells,
+  normal_kl: normalKlCells,
+  decoder_nll: decoderNllCells,
+  vlb_term: vlbTermCells,
+  prior_kl: priorKlCells,
+  time_embedding: timeEmbeddingCells,
+  layer: layerCells,
+  adam_step: adamStepCells,
+  ema_step: emaStepCells,
+  clip_grad_norm: clipGradNormCells,
+  random_bits: randomBitsCells,
+  normal: normalCells,
 };

@@ -210,6 +210,13 @@ export class Parts {
     return this.fc.oneof(...KINDS.map((kind) => this.scheduleOf(kind)));
   }
 
+  /** Schedules whose ᾱ_T is above 0. */
+  scheduleWithSignal(): Arbitrary<DrawnSchedule> {
+    const kinds = KINDS.filter((kind) => kind !== "inverse" && kind !== "betas");
+    return this.fc.oneof(...kinds.map((kind) => this.scheduleOf(kind)))
+      .map(({ json: { zeroTerminalSnr: _, ...json }, ...rest }) => ({ json, ...rest }));
+  }
+
   /** Where in a process the samples of a batch are. */
   when(): Arbitrary<When> {
     const { fc } = this;

@@ -10,6 +10,7 @@ import {
   timesFrom,
   type When,
 } from "./parts.ts";
+import { levels } from "./losses.ts";
 
 const PREDICTIONS = ["epsilon", "x0", "v", "previousX"] as const;
 const VARIANCES = ["beta", "betaTilde", "learned", "learnedRange"] as const;
@@ -117,6 +118,67 @@ export function pMeanVarianceCells(parts: Parts): Cell[] {
 /** Draws of `ddpm_step`. */
 export function ddpmStepCells(parts: Parts): Cell[] {
   return reverseCells(parts, "ddpm_step", true);
+}
+
+/** Draws of `vlb_term`, by prediction and variance. */
+export function vlbTermCells(parts: Parts): Cell[] {
+  return PREDICTIONS.flatMap((prediction) =>
+    VARIANCES.map((variance): Cell => ({
+      label: `prediction ${prediction}, variance ${variance}`,
+      requests: parts.fc.record({
+        ...reverseParts(parts),
+        x0: parts.pool(POOL, 1),
+        cdf: parts.choice("erf", "tanh"),
+      }).map(({ shape, schedule, when, clip, x0, x, output, raw, cdf }) => ({
+        op: "vlb_term",
+        schedule: schedule.json,
+        t: timesFrom(schedule, when, shape[0]),
+        x0: cut(shape, levels(x0)),
+        xt: cut(shape, x, 0.5),
+        modelOutput: modelOutput(shape, variance, output, raw),
+        prediction,
+        variance,
+        clip,
+        cdf,
+      })),
+    }))
+  );
+}
+
+/** Draws of `dpm_solver_step`, by order and prediction. */
+export function dpmSolverStepCells(parts: Parts): Cell[] {
+  return [1, 2, 3].flatMap((order) =>
+    PREDICTIONS.filter((prediction) => prediction !== "previousX").map((prediction): Cell => ({
+      label: `order ${order}, prediction ${prediction}`,
+      requests: parts.fc.record({
+        ...reverseParts(parts),
+        schedule: parts.scheduleWithSignal(),
+        first: parts.pool(),
+        second: parts.pool(),
+        final: parts.choice(false, false, true),
+      }).map(({ shape, schedule, when, clip, x, output, first, second, final }) => {
+        // order kept times and the one before them: t, the history above it, tPrev below it.
+        const { times } = schedule, older = Math.min(order - 1, times.length - 1);
+        const k = pickIndex(when.picks[0], times.length - older);
+        const history = [first, second].slice(0, order - 1).map((pool, i) => ({
+          t: times[Math.min(k + 1 + i, times.length - 1)],
+          x0: cut(shape, pool, 0.25),
+        }));
+        return {
+          op: "dpm_solver_step",
+          schedule: schedule.json,
+          order,
+          t: times[k],
+          tPrev: k === 0 || (final && order === 1) ? 0 : times[k - 1],
+          history,
+          xt: cut(shape, x),
+          modelOutput: cut(shape, output),
+          prediction,
+          clip,
+        };
+      }),
+    }))
+  );
 }
 
 /** Times t and, for each, one below: 0, the next lower kept one, or any. */
