@@ -108,6 +108,23 @@ gpuTest("guidance of scale 1 is none", async () => {
   none.destroy();
 });
 
+gpuTest("a step is one submission, guided or not", async () => {
+  const { queue } = (await testGpu()).device;
+  for (const title of ["DDIM, ε, η = 0, ε̂ derived again", "DDIM, guided"]) {
+    const sampler = await samplerOf(CASES[title]);
+    let submissions = 0;
+    queue.submit = (buffers) => (submissions++, GPUQueue.prototype.submit.call(queue, buffers));
+    try {
+      await sampler.sample(REQUEST);
+    } finally {
+      delete (queue as Partial<GPUQueue>).submit;
+    }
+    sampler.destroy();
+    // And one that reads the result.
+    assertEquals(submissions, SCHEDULE.timesteps.length + 1, title);
+  }
+});
+
 gpuTest("guidance that does not fit the network or the classes is refused", async () => {
   const { config, steps } = CASES["DDIM, guided"];
   const parameters = liveParameters(config, 5), gpu = await testGpu();
