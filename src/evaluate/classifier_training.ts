@@ -5,10 +5,12 @@
  */
 import type { ImageDataset } from "../data/image_dataset.ts";
 import { scaleByte } from "../data/pixels.ts";
+import { unexpected } from "../math/errors.ts";
 import { permutation, streamOf, uniformDoubles } from "../math/noise.ts";
 import { type Tensor, tensor } from "../math/tensor.ts";
 import { adamStepAll, initialAdamState } from "../reference/adam.ts";
 import { emaStepAll } from "../reference/ema.ts";
+import { zerosLike } from "../reference/nn/zeros_like.ts";
 import type { Parameters } from "../spec/unet_parameters.ts";
 import { classify, initialClassifier } from "./classifier.ts";
 
@@ -49,7 +51,7 @@ export function stepsOf({ epochs }: ClassifierTraining, count: number): number {
  * climbs linearly, then falls to 0 as a cosine.
  *
  * @returns the exponential moving average of the weights.
- * @throws {ArgumentError} if the images are not 28×28 grey ones.
+ * @throws {ArgumentError} if the images are not 28×28 grey ones, or fewer than a batch.
  */
 export async function trainClassifier(
   dataset: ImageDataset,
@@ -57,6 +59,7 @@ export async function trainClassifier(
   { onStep = () => {}, onEpoch = () => {} }: TrainingEvents = {},
 ): Promise<Parameters> {
   const { seed, epochs } = training;
+  if (dataset.count < BATCH) unexpected(`at least ${BATCH} images`, dataset.count);
   const steps = stepsOf(training, dataset.count), perEpoch = Math.floor(dataset.count / BATCH);
   let state = initialAdamState(initialClassifier(seed));
   let average = state.params;
@@ -91,8 +94,13 @@ function rateAt(step: number, steps: number): number {
   return PEAK_RATE * (1 + Math.cos(Math.PI * (step - warmUp) / (steps - warmUp))) / 2;
 }
 
-/** Images moved by up to MAX_SHIFT pixels each way, black where nothing moves in; the first is example number `first`. */
-function shiftedBatch(
+/**
+ * Images scaled to [−1, 1] and moved by up to 2 pixels each way, black where nothing moves in.
+ *
+ * @param first number of the first example in the run: example i moves as stream ("flip", i, 0) says.
+ * @returns shape `[N, C, H, W]`.
+ */
+export function shiftedBatch(
   dataset: ImageDataset,
   indices: Uint32Array,
   seed: number,
@@ -130,7 +138,7 @@ export function crossEntropy(
   labels: readonly number[],
 ): { readonly loss: number; readonly gradient: Tensor } {
   const [N, K] = logits.shape;
-  const gradient = new Float64Array(N * K);
+  const gradient = zerosLike(logits);
   let loss = 0;
   labels.forEach((label, n) => {
     const row = logits.data.subarray(n * K, (n + 1) * K);
@@ -138,8 +146,8 @@ export function crossEntropy(
     const sum = row.reduce((total, value) => total + Math.exp(value - max), 0);
     loss += (max - row[label] + Math.log(sum)) / N;
     row.forEach((value, k) => {
-      gradient[n * K + k] = (Math.exp(value - max) / sum - (k === label ? 1 : 0)) / N;
+      gradient.data[n * K + k] = (Math.exp(value - max) / sum - (k === label ? 1 : 0)) / N;
     });
   });
-  return { loss, gradient: tensor([N, K], gradient) };
+  return { loss, gradient };
 }

@@ -4,8 +4,9 @@
  *
  * @module
  */
-import { checkRank, checkShape, type Tensor, tensor } from "../math/tensor.ts";
+import { checkRank, checkShape, type Tensor } from "../math/tensor.ts";
 import { addProduct, transposed } from "../reference/nn/matmul.ts";
+import { zerosLike } from "../reference/nn/zeros_like.ts";
 
 /** How a square kernel moves over an image. */
 export interface ColumnsConvOptions {
@@ -46,7 +47,7 @@ export function columnsConv(
   const { N, C, H, W, O, k, outH, outW } = sizes;
   checkShape("bias", bias, [O]);
   const P = outH * outW, taps = C * k * k;
-  const y = tensor([N, O, outH, outW]);
+  const y = zerosLike(x, [N, O, outH, outW]);
   const kernel = new Float64Array(weight.data);
   const columns = new Float64Array(taps * P), sums = new Float64Array(O * P);
   const pixels = pixelsOfColumns(sizes);
@@ -89,16 +90,16 @@ export function columnsConvBackward(
   const P = outH * outW, taps = C * k * k;
   const kernelT = transposed(new Float64Array(weight.data), [O, taps]);
   const columns = new Float64Array(taps * P);
-  const dKernel = new Float64Array(O * taps), dBias = new Float64Array(O);
+  const dKernel = new Float64Array(O * taps), sumsBias = new Float64Array(O);
   const image = new Float64Array(C * H * W);
-  const dX = wantDX ? tensor(x.shape) : null;
+  const dX = wantDX ? zerosLike(x) : null;
   const pixels = pixelsOfColumns(sizes);
   for (let n = 0; n < N; n++) {
     const g = new Float64Array(dY.data.subarray(n * O * P, (n + 1) * O * P));
     fillColumns(columns, x.data.subarray(n * C * H * W), pixels);
     addProduct(dKernel, g, transposed(columns, [taps, P]), [O, P], taps);
     for (let o = 0; o < O; o++) {
-      for (let p = 0; p < P; p++) dBias[o] += g[o * P + p];
+      for (let p = 0; p < P; p++) sumsBias[o] += g[o * P + p];
     }
     if (dX === null) continue;
     columns.fill(0);
@@ -109,7 +110,10 @@ export function columnsConvBackward(
     }
     dX.data.set(image, n * C * H * W);
   }
-  return { dX, dWeight: tensor(weight.shape, dKernel), dBias: tensor([O], dBias) };
+  const dWeight = zerosLike(weight), dBias = zerosLike(weight, [O]);
+  dWeight.data.set(dKernel);
+  dBias.data.set(sumsBias);
+  return { dX, dWeight, dBias };
 }
 
 /** Row (c, a, b) holds, for each output (i, j), x at row stride·i + a − padding, likewise column. */
