@@ -27,7 +27,8 @@ export function decodeJpeg(bytes: Uint8Array, file: string = "the JPEG file"): P
     decoded = jpeg.decode(bytes, {
       useTArray: true,
       formatAsRGBA: false,
-      tolerantDecoding: false,
+      // Without it, a last restart interval that is not full is an error; broken files still are.
+      tolerantDecoding: true,
       // Half a pixel more, because the decoder multiplies it out again.
       maxResolutionInMP: (width * height + 0.5) / 1e6,
       maxMemoryUsageInMB: memoryFor(frame) / 2 ** 20,

@@ -2,16 +2,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { decodeIdx } from "../../src/data/idx.ts";
 import { mnistFrom } from "../../src/data/mnist.ts";
 import { FormatError } from "../../src/spec/format_error.ts";
-
-/** An IDX file of unsigned bytes. */
-function idx(shape: number[], data: number[], magic = 0x0800 + shape.length): Uint8Array {
-  const file = new Uint8Array(4 + 4 * shape.length + data.length);
-  const view = new DataView(file.buffer);
-  view.setUint32(0, magic);
-  shape.forEach((size, i) => view.setUint32(4 + 4 * i, size));
-  file.set(data, 4 + 4 * shape.length);
-  return file;
-}
+import { idxFile as idx } from "../support/idx_files.ts";
 
 Deno.test("an IDX file gives its shape and its bytes", () => {
   const { shape, data } = decodeIdx(idx([2, 1, 3], [1, 2, 3, 4, 5, 6]), 3, "x");

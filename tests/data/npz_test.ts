@@ -35,7 +35,7 @@ import io, sys, zipfile
 z = zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read()))
 assert z.testzip() is None
 for i in z.infolist():
-    print(i.filename, i.compress_type, i.date_time[0], i.file_size, z.read(i)[-3:].hex())
+    print(i.filename, i.compress_type, i.date_time[:3], i.file_size, z.read(i)[-3:].hex())
 `;
 
 function hasPython(): boolean {
@@ -63,7 +63,7 @@ Deno.test({
     const { stdout } = await child.output();
     assertEquals(
       new TextDecoder().decode(stdout),
-      "arr_0.npy 0 1980 140 0a0b0c\narr_1.npy 0 1980 144 000040\n",
+      "arr_0.npy 0 (1980, 1, 1) 140 0a0b0c\narr_1.npy 0 (1980, 1, 1) 144 000040\n",
     );
   },
 });

@@ -1,6 +1,6 @@
 /**
  * Small JPEG files, 11 by 9, written by Pillow 10.4.0 (libjpeg-turbo), and their pixels as it reads
- * them: one byte per pixel for "grey", else three.
+ * them: one byte per pixel for those whose name begins with "grey", else three.
  *
  * @module
  */
@@ -79,6 +79,19 @@ export const JPEG_FILES: readonly JpegFile[] = [
       "KKBCN6BKRqBTVaBaZKBic6BqgqBzkaB6oKCCr6CLv6CSKJZLN5ZTRpZbVZZjZJZrc5ZzgpZ7kZaDoJaLr5aTv5aa" +
       "KIxUN4xcRoxkVYxsZIx0c4x8goyEkYyMoIyUr4ycv4yjKIJdN4JlRoJtVYJ1ZIJ9c4KFgoKNkYKVoIKdr4Klv4Ks" +
       "KHhmN3huRnh2VXh+ZHiGc3iOgniWkXieoHimr3iuv3i1",
+  },
+  {
+    name: "greyRestarts",
+    jpeg:
+      "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYGBwkIBgcJ" +
+      "BwYGCAsICQoKCgoKBggLDAsKDAkKCgr/wAALCAAJAAsBAREA/8QAHwAAAQUBAQEBAQEAAAAAAAAAAAECAwQFBgcI" +
+      "CQoL/8QAtRAAAgEDAwIEAwUFBAQAAAF9AQIDAAQRBRIhMUEGE1FhByJxFDKBkaEII0KxwRVS0fAkM2JyggkKFhcY" +
+      "GRolJicoKSo0NTY3ODk6Q0RFRkdISUpTVFVWV1hZWmNkZWZnaGlqc3R1dnd4eXqDhIWGh4iJipKTlJWWl5iZmqKj" +
+      "pKWmp6ipqrKztLW2t7i5usLDxMXGx8jJytLT1NXW19jZ2uHi4+Tl5ufo6erx8vP09fb3+Pn6/90ABAAD/9oACAEB" +
+      "AAA/APN/+Cd3wk/48f8ARf7vav1w8CfCT/ikNP8A9F/5dx29zX50/wDBO7/lx/4DX//Q/YLwJ/yKGn/9e4/ma//Z",
+    pixels:
+      "KDdGVWRzgpGgr78tPEtZaXiHlqW0xDJBUF9vfYybqrnJN0ZVZHOCkaCvvs48S1ppeIeWpbTD00FQX219jJuqucjY" +
+      "RlVkc4ORoK++zd1LWml4h5altMPS4lBfbn2Mm6q5yNfn",
   },
   {
     name: "restarts",
