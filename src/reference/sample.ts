@@ -1,11 +1,19 @@
 /**
- * Sampling loops over any model (Ho et al. 2020, algorithm 2; Song et al. 2021, section 4).
+ * Sampling loops over any model (Ho et al. 2020, algorithm 2; Song et al. 2021, section 4; Lu et al.
+ * 2022b, algorithm 2).
  *
  * @module
  */
+import { checkInteger } from "../math/errors.ts";
 import type { Tensor } from "../math/tensor.ts";
 import { ddimEncodeStep, type DdimOptions, type DdimReadOptions, ddimStep } from "./ddim.ts";
 import { type DdpmOptions, ddpmStep, type StepResult } from "./ddpm.ts";
+import {
+  type DpmSolverOptions,
+  dpmSolverStep,
+  type PastPrediction,
+  type SolverOrder,
+} from "./dpm_solver.ts";
 import type { Schedule } from "./schedule.ts";
 
 /**
@@ -100,6 +108,33 @@ export function sampleDdim<Condition = unknown>(
   return walkDown(schedule, xT, options, async (t, tPrev, x) => {
     const output = await model(x, t, options.condition);
     return ddimStep(schedule, t, tPrev, x, output, noisy ? noiseAt(t) : x, options);
+  });
+}
+
+/**
+ * Samples x_0 by DPM-Solver++ from x_T over the schedule's kept times (Lu et al. 2022b, algorithm 2).
+ *
+ * The first steps have the order that the predictions so far allow, and the last ones fall to order 1,
+ * which alone reaches time 0: with N steps, step i has order min(`order`, i, N + 1 − i).
+ *
+ * @returns x_0, shaped like `xT`.
+ * @throws {ArgumentError} as `dpmSolverStep`; the signal's reason if aborted.
+ */
+export async function sampleDpmSolver<Condition = unknown>(
+  schedule: Schedule,
+  model: Model<Condition>,
+  xT: Tensor,
+  options: DpmSolverOptions & LoopOptions<Condition> = {},
+): Promise<Tensor> {
+  const highest = checkInteger("order", options.order ?? 2, 1, 3);
+  let left = schedule.timesteps.length, history: readonly PastPrediction[] = [];
+  return await walkDown(schedule, xT, options, async (t, tPrev, x) => {
+    const output = await model(x, t, options.condition);
+    const order = Math.min(highest, history.length + 1, left--) as SolverOrder;
+    const result = dpmSolverStep(schedule, t, tPrev, x, output, history, { ...options, order });
+    // As many as the next step may need, if its order is one more.
+    history = [{ t, x0: result.x0 }, ...history.slice(0, order - 1)];
+    return result;
   });
 }
 
