@@ -146,7 +146,6 @@ function checkClasses(
     throw new ArgumentError(`Expected classes for a network with classes but got ${show(classes)}`);
   }
   for (const label of classes) checkInteger("class", label, 0, K);
-  if (guidance !== null) throw new ArgumentError("Expected no guidance: neither device has it yet");
 }
 
 /** One batch of the samples that are asked for. */
