@@ -5,7 +5,7 @@
  */
 import type { ImageDataset } from "../data/image_dataset.ts";
 import type { Checkpoint, RunOptions, TrainingState } from "../spec/checkpoint.ts";
-import { DDPM_SCHEDULE, type ScheduleConfig } from "../spec/schedule_config.ts";
+import type { ScheduleConfig } from "../spec/schedule_config.ts";
 import { type UNetConfig, unetConfigToDiffusers } from "../spec/unet_config.ts";
 import { LOSSES, type Objective } from "./objective.ts";
 import { type FoundCheckpoint, holdsRun, readCheckpoint } from "./run_folder.ts";
@@ -235,12 +235,11 @@ function scheduleOf(chosen: Chosen, given: ReadonlySet<string>): ScheduleConfig 
     }
     return { kind, T, ...zero };
   }
-  const { betaStart, betaEnd } = { betaStart: 1e-4, betaEnd: 0.02 };
   return {
     kind,
     T,
-    betaStart: chosen["beta-start"] ?? betaStart,
-    betaEnd: chosen["beta-end"] ?? betaEnd,
+    betaStart: chosen["beta-start"] ?? 1e-4,
+    betaEnd: chosen["beta-end"] ?? 0.02,
     ...zero,
   };
 }
