@@ -14,7 +14,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   webgpu: ["math", "spec"],
   data: ["math", "spec"],
   evaluate: ["math", "spec", "reference", "data"],
-  cli: ["math", "spec", "reference", "oracle", "webgpu", "data", "evaluate"],
+  convert: ["math", "spec", "reference", "data"],
+  cli: ["math", "spec", "reference", "oracle", "webgpu", "data", "evaluate", "convert"],
 };
 /** Folders that every user of the library may load: nothing from a registry, no chance, no clock. */
 const LIBRARY = ["math", "spec", "reference", "oracle", "webgpu"];

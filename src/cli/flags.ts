@@ -33,6 +33,8 @@ export interface CommandSpec<Flags extends Readonly<Record<string, Flag>>> {
   readonly name: string;
   /** One sentence. */
   readonly summary: string;
+  /** What it takes before or between its flags, in capitals, such as `FROM` and `TO`. Default: nothing. */
+  readonly operands?: readonly string[];
   /** Flags by name, without dashes. */
   readonly flags: Flags;
   /** Command lines with what they do. */
@@ -59,6 +61,8 @@ export interface Parsed<Flags extends Readonly<Record<string, Flag>>> {
   readonly values: FlagValues<Flags>;
   /** Names of the flags that were written down. */
   readonly given: ReadonlySet<string>;
+  /** One text for each of the command's operands. */
+  readonly operands: readonly string[];
 }
 
 /**
@@ -71,11 +75,18 @@ export function parseFlags<const Flags extends Readonly<Record<string, Flag>>>(
   args: readonly string[],
 ): Parsed<Flags> {
   const flags = Object.entries<Flag>(spec.flags);
-  const { written, stranger } = readTexts(flags, args);
+  const { operands: wanted = [] } = spec;
+  const { written, stranger, operands } = readTexts(flags, args, wanted.length);
   const help = isOn(written.get("help"));
   if (!help && stranger !== undefined) {
     throw new UsageError(
       `Expected flags of ${spec.name} but got ${stranger}: see \`${spec.name} --help\``,
+    );
+  }
+  if (!help && operands.length < wanted.length) {
+    throw new UsageError(
+      `Expected ${wanted.join(" and ")} after ${spec.name} but got ` +
+        `${operands.join(" ") || "neither"}: see \`${spec.name} --help\``,
     );
   }
   const given = new Set(
@@ -87,14 +98,22 @@ export function parseFlags<const Flags extends Readonly<Record<string, Flag>>>(
     name,
     help ? undefined : readValue(spec.name, name, flag, written.get(name)),
   ]);
-  return { help, values: Object.fromEntries(values), given };
+  return { help, values: Object.fromEntries(values), given, operands };
 }
 
-/** What follows each flag that is written down, "" for nothing, and the first argument that is none of the flags. */
+/**
+ * What follows each flag that is written down, "" for nothing; the operands; and the first argument that is
+ * neither.
+ */
 function readTexts(
   flags: readonly (readonly [name: string, flag: Flag])[],
   args: readonly string[],
-): { readonly written: ReadonlyMap<string, string>; readonly stranger?: string } {
+  most: number,
+): {
+  readonly written: ReadonlyMap<string, string>;
+  readonly operands: readonly string[];
+  readonly stranger?: string;
+} {
   const options = new Map<string, { type: "boolean" | "string"; short?: string }>(
     flags.map(([name, { kind }]) => [name, { type: kind === "switch" ? "boolean" : "string" }]),
   ).set("help", { type: "boolean", short: "h" });
@@ -105,10 +124,11 @@ function readTexts(
     tokens: true,
   });
   const written = new Map<string, string>();
-  const strangers: string[] = [];
+  const strangers: string[] = [], operands: string[] = [];
   for (const token of tokens) {
-    if (token.kind === "positional") strangers.push(token.value);
-    else if (token.kind === "option-terminator") strangers.push("--");
+    if (token.kind === "positional") {
+      (operands.length < most ? operands : strangers).push(token.value);
+    } else if (token.kind === "option-terminator") strangers.push("--");
     else if (!options.has(token.name)) strangers.push(token.rawName);
     else {
       const { value = "", inlineValue } = token;
@@ -116,7 +136,7 @@ function readTexts(
       written.set(token.name, !inlineValue && /^-[^\d.]/.test(value) ? "" : value);
     }
   }
-  return { written, stranger: strangers[0] };
+  return { written, operands, stranger: strangers[0] };
 }
 
 /** Whether a switch is on, given what was written after it. */
@@ -179,6 +199,7 @@ export function helpText(spec: CommandSpec<Readonly<Record<string, Flag>>>): str
   return [
     `${spec.name}: ${spec.summary}`,
     "",
+    ...(spec.operands ? [`Usage: ${[spec.name, ...spec.operands].join(" ")} [FLAGS]`, ""] : []),
     "Flags:",
     ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`),
     "",

@@ -19,6 +19,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<C
     summary: "measure how good a model's samples are, and its bits per dimension",
     load: async () => (await import("./evaluate.ts")).evaluate,
   },
+  convert: {
+    summary: "turn checkpoints of diffusers and of the DDPM code into this package's, and back",
+    load: async () => (await import("./convert.ts")).convert,
+  },
   info: {
     summary: "say what the WebGPU adapter is, or list the plan of a network",
     load: async () => (await import("./info.ts")).info,

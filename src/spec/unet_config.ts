@@ -190,6 +190,8 @@ const INERT: Readonly<Record<string, (key: string, value: unknown) => unknown>> 
   attention_legacy_order: (key, value) =>
     value === false ? value : unexpected(`${key} to be false`, value),
   mid_block_type: oneOf("UNetMidBlock2D"),
+  // Null is four times the first level's channels.
+  time_embedding_dim: oneOf(null),
 };
 
 const KEYS = Object.keys(FIELDS) as readonly (keyof UNetConfig)[];
