@@ -16,6 +16,7 @@ import {
   pMeanVarianceBounds,
 } from "./reverse.ts";
 import { integerBounds, scheduleBounds } from "./schedule.ts";
+import { dpmSolverStepBounds } from "./solver.ts";
 import { normalBounds, timeEmbeddingBounds } from "./sources.ts";
 import { adamStepBounds, clipGradNormBounds, emaStepBounds } from "./training.ts";
 
@@ -32,6 +33,7 @@ export const BOUNDS: Readonly<Record<string, BoundsOf>> = {
   ddpm_step: ddpmStepBounds,
   ddim_step: ddimStepBounds,
   ddim_encode_step: ddimEncodeStepBounds,
+  dpm_solver_step: dpmSolverStepBounds,
   guide: guideBounds,
   loss_simple: lossSimpleBounds,
   loss_weight: lossWeightBounds,

@@ -158,18 +158,21 @@ export function dpmSolverStepCells(parts: Parts): Cell[] {
         final: parts.choice(false, false, true),
       }).map(({ shape, schedule, when, clip, x, output, first, second, final }) => {
         // order kept times and the one before them: t, the history above it, tPrev below it.
-        const { times } = schedule, older = Math.min(order - 1, times.length - 1);
-        const k = pickIndex(when.picks[0], times.length - older);
+        const { times } = schedule, n = times.length;
+        // Above t the history, below it the end, which is 0 for order 1 only.
+        const low = order > 1 ? 1 : 0;
+        const k = low + pickIndex(when.picks[0], Math.max(n - low - (order - 1), 1));
         const history = [first, second].slice(0, order - 1).map((pool, i) => ({
-          t: times[Math.min(k + 1 + i, times.length - 1)],
+          t: times[Math.min(k + 1 + i, n - 1)],
           x0: cut(shape, pool, 0.25),
         }));
+        const end = Math.min(k, n - 1);
         return {
           op: "dpm_solver_step",
           schedule: schedule.json,
           order,
-          t: times[k],
-          tPrev: k === 0 || (final && order === 1) ? 0 : times[k - 1],
+          t: times[end],
+          tPrev: end === 0 || (final && order === 1) ? 0 : times[end - 1],
           history,
           xt: cut(shape, x),
           modelOutput: cut(shape, output),
