@@ -1,10 +1,18 @@
 import { assertAlmostEquals, assertEquals, assertLess, assertNotEquals } from "@std/assert";
 import { heldOutLoss } from "../../src/cli/held_out.ts";
-import { emaDecay, initialState, trainBatch, trainStep } from "../../src/cli/trainer.ts";
+import {
+  emaDecay,
+  initialState,
+  learningRate,
+  type OptimiserOptions,
+  trainBatch,
+  trainStep,
+} from "../../src/cli/trainer.ts";
 import type { ImageDataset } from "../../src/data/image_dataset.ts";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
 import { createSchedule } from "../../src/reference/schedule.ts";
 import { DDPM_SCHEDULE } from "../../src/spec/schedule_config.ts";
+import type { Parameters } from "../../src/spec/unet_parameters.ts";
 import { MICRO } from "./support.ts";
 
 /** 24 images of 8×8; all pixels of image i are the byte 10·i. */
@@ -51,6 +59,97 @@ Deno.test("times of training spread evenly over 1..T", () => {
   }
   // 2,000 draws: a tenth is binomial with mean 200 and deviation 13.4; five deviations are 67.
   for (const count of counts) assertLess(Math.abs(count - 200), 67);
+});
+
+Deno.test("an example's class is its image's, or withheld, whatever the batch size", () => {
+  const classesOf = (step: number, N: number, labelDrop: number | null) => {
+    const batch = trainBatch(dataset, schedule, 5, step, N, { labelDrop });
+    return examples(batch).map(({ x0 }, n) => {
+      const image = Math.round((x0[0] + 1) * 12.75);
+      return { label: dataset.labels[image], shown: batch.classes?.[n] };
+    });
+  };
+  const sixes = [0, 1].flatMap((step) => classesOf(step, 6, 0.5));
+  assertEquals(sixes, [0, 1, 2].flatMap((step) => classesOf(step, 4, 0.5)));
+
+  let dropped = 0;
+  for (let step = 0; step < 100; step++) {
+    for (const { label, shown } of classesOf(step, 20, 0.25)) {
+      // "No class" is the one after the last.
+      if (shown === 10) dropped++;
+      else assertEquals(shown, label);
+    }
+  }
+  // Of 2,000 a quarter: mean 500, deviation √(2000·¼·¾) = 19.4; five deviations are 97.
+  assertLess(Math.abs(dropped - 500), 97);
+  for (const { label, shown } of classesOf(0, 24, 0)) assertEquals(shown, label);
+  for (const { shown } of classesOf(0, 24, 1)) assertEquals(shown, 10);
+  for (const { shown } of classesOf(0, 24, null)) assertEquals(shown, undefined);
+});
+
+Deno.test("half of the examples are mirrored, whatever the batch size, and nothing else changes", () => {
+  // Brightness grows from left to right.
+  const slopes = { ...dataset, pixels: dataset.pixels.map((_, i) => 20 * (i % 8)) };
+  const mirrored = (step: number, N: number) => {
+    const options = { labelDrop: 0.5, flip: true };
+    const batch = trainBatch(slopes, schedule, 5, step, N, options);
+    const plain = trainBatch(slopes, schedule, 5, step, N, { ...options, flip: false });
+    const { x0: _, ...others } = batch, { x0: __, ...plainOthers } = plain;
+    assertEquals(others, plainOthers);
+    const before = examples(plain);
+    return examples(batch).map(({ x0 }, n) => {
+      const { x0: was } = before[n];
+      const isMirrored = x0[0] > x0[7];
+      const expected = was.map((_, i) => isMirrored ? was[i - i % 8 + 7 - i % 8] : was[i]);
+      assertEquals(x0, expected);
+      return isMirrored;
+    });
+  };
+  const sixes = [0, 1].flatMap((step) => mirrored(step, 6));
+  assertEquals(sixes, [0, 1, 2].flatMap((step) => mirrored(step, 4)));
+  const all = Array.from({ length: 50 }, (_, step) => mirrored(step, 20)).flat();
+  // Of 1,000: mean 500, deviation 15.8; five deviations are 79.
+  assertLess(Math.abs(all.filter((value) => value).length - 500), 79);
+});
+
+Deno.test("the learning rate rises over the warm-up, then stays or falls to 0 along half a cosine", () => {
+  const rates = (decay: number, steps: readonly number[], warmup = 10) =>
+    steps.map((step) => learningRate({ lr: 0.5, warmup, decay, ema: 0, clipNorm: 1 }, step));
+  assertEquals(rates(0, [1, 5, 10, 11, 1e9]), [0.05, 0.25, 0.5, 0.5, 0.5]);
+  assertEquals(rates(0, [1], 0), [0.5]);
+  // From 10 to 110: a quarter of the way is ½(1 + √½) of the rate, half is a half, all is none.
+  const [first, top, quarter, middle, end, after] = rates(110, [1, 10, 35, 60, 110, 500]);
+  assertEquals([first, top, end, after], [0.05, 0.5, 0, 0]);
+  // Each of three roundings of values below 1.
+  assertAlmostEquals(quarter, 0.25 * (1 + Math.SQRT1_2), 3 * 2 ** -53);
+  assertAlmostEquals(middle, 0.25, 3 * 2 ** -53);
+  // One that ends within the warm-up falls at once.
+  assertEquals(rates(5, [10, 11]), [0.5, 0]);
+});
+
+Deno.test("a step is made with the Adam that was asked for", () => {
+  const before = initialState(MICRO, 0);
+  const batch = trainBatch(dataset, schedule, 0, 0, 4);
+  const options = { lr: 0.01, warmup: 0, decay: 0, ema: 0.99, clipNorm: 1 };
+  const after = (more: Partial<OptimiserOptions>) =>
+    trainStep(MICRO, schedule, 0, before, batch, 1, { ...options, ...more }).state;
+  const plain = after({});
+  const other = after({ beta1: 0.5, beta2: 0.5 });
+  const decayed = after({ weightDecay: 2 });
+  const blunt = after({ eps: 1e9 });
+  for (const [name, { data }] of plain.model) {
+    const of = (parameters: Parameters) => parameters.get(name)?.data ?? [];
+    data.forEach((value, i) => {
+      // m = (1 − β₁)·g, v = (1 − β₂)·g²; both are rounded to float32, so two roundings of a ratio.
+      assertAlmostEquals(of(other.m)[i], 5 * of(plain.m)[i], 2 ** -22 * Math.abs(of(other.m)[i]));
+      assertAlmostEquals(of(other.v)[i], 500 * of(plain.v)[i], 2 ** -22 * of(other.v)[i] + 1e-35);
+      // θ loses lr·λ·θ before the step; values below 4, a rounding on each side.
+      const start = of(before.model)[i];
+      assertAlmostEquals(of(decayed.model)[i], value - 0.02 * start, 4 * 2 ** -23);
+      // With a gradient clipped to 1, lr·g/ε is at most 1e-11.
+      assertAlmostEquals(of(blunt.model)[i], start, 1e-11 + 2 ** -24 * Math.abs(start));
+    });
+  }
 });
 
 Deno.test("a step moves every weight by at most the warmed-up rate, and the average towards it", () => {
