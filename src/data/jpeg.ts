@@ -36,7 +36,7 @@ export function decodeJpeg(bytes: Uint8Array, file: string = "the JPEG file"): P
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new FormatError(
-      `Expected a picture that can be read in ${file} but got: ${printable(reason)}`,
+      `Expected a picture that can be read in ${file} but got: ${reason}`,
     );
   }
   if (decoded.width !== width || decoded.height !== height) {
@@ -147,8 +147,4 @@ function memoryFor({ width, height, components }: Frame): number {
   const units = Math.ceil(width / (8 * across)) * Math.ceil(height / (8 * down));
   const blocks = components.reduce((sum, { h, v }) => sum + units * h * v, 0);
   return 5 * 64 * blocks + (components.length + 3) * width * height + SLACK;
-}
-
-function printable(reason: string): string {
-  return reason.replace(/[^\x20-\x7e]/g, "?").slice(0, 120);
 }

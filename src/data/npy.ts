@@ -78,7 +78,7 @@ export function decodeNpy(bytes: Uint8Array, file: string): NpyArray {
   if (bytes.length < PREFIX || magic !== MAGIC || bytes[6] !== 1) {
     throw new FormatError(
       `Expected a NumPy array of format 1.0 in ${file} but it begins with ` +
-        `"${magic.replace(/[^\x20-\x7e]/g, "?")}"${bytes.length < PREFIX ? " and ends early" : ""}`,
+        `${JSON.stringify(magic)}${bytes.length < PREFIX ? " and ends early" : ""}`,
     );
   }
   const length = bytes[8] + 256 * bytes[9];
@@ -108,7 +108,7 @@ function readHeader(bytes: Uint8Array, file: string) {
   if (!Object.hasOwn(FORMATS, descr) || order !== "False" || tuple === undefined) {
     throw new FormatError(
       `Expected values of ${Object.keys(FORMATS).join(", ")} in row-major order in ${file} but ` +
-        `got ${text.trim().replace(/[^\x20-\x7e]/g, "?").slice(0, 120)}`,
+        `got ${text.trim().slice(0, 120)}`,
     );
   }
   const shape = tuple.split(",").filter((part) => part.trim() !== "").map(Number);

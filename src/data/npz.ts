@@ -41,9 +41,14 @@ export function decodeNpz(
   return new Map(
     decodeZip(bytes, file).map((member) => {
       if (!member.name.endsWith(".npy")) {
-        throw new FormatError(`Expected only .npy members in ${file} but got ${member.name}`);
+        throw new FormatError(
+          `Expected only .npy members in ${file} but got ${member.name.slice(0, 80)}`,
+        );
       }
-      return [member.name.slice(0, -4), decodeNpy(member.bytes, `${member.name} of ${file}`)];
+      return [
+        member.name.slice(0, -4),
+        decodeNpy(member.bytes, `${member.name.slice(0, 80)} of ${file}`),
+      ];
     }),
   );
 }

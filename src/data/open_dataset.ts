@@ -59,6 +59,6 @@ async function kindOf(folder: string): Promise<Kind> {
 function summary({ files, folders }: FolderListing): string {
   const names = [...folders.map((name) => `${name}/`), ...files];
   if (names.length === 0) return "nothing";
-  const shown = names.slice(0, 3).map((name) => name.replace(/[^\x20-\x7e]/g, "?")).join(", ");
+  const shown = names.slice(0, 3).join(", ");
   return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
 }

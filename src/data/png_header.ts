@@ -55,7 +55,7 @@ export interface PngHeader {
 export function readPngHeader({ type, data }: PngChunk, file: string): PngHeader {
   if (type !== "IHDR" || data.length !== 13) {
     throw new FormatError(
-      `Expected an IHDR chunk of 13 bytes first in ${file} but got ${printable(type)} of ` +
+      `Expected an IHDR chunk of 13 bytes first in ${file} but got ${type} of ` +
         `${data.length}`,
     );
   }
@@ -120,8 +120,4 @@ export function pngRawSize({ width, height, depth, colour, interlaced }: PngHead
     (sum, [x, y, dx, dy]) => sum + rows(Math.ceil((width - x) / dx), Math.ceil((height - y) / dy)),
     0,
   );
-}
-
-function printable(type: string): string {
-  return type.replace(/[^\x20-\x7e]/g, "?");
 }

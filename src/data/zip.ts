@@ -105,7 +105,9 @@ export function decodeZip(bytes: Uint8Array, file: string): ZipMember[] {
       throw new FormatError(`Expected members of ${file} that lie apart but they overlap`);
     }
     if (names.has(member.name)) {
-      throw new FormatError(`Expected one member called ${member.name} in ${file} but got two`);
+      throw new FormatError(
+        `Expected one member called ${member.name.slice(0, 80)} in ${file} but got two`,
+      );
     }
     names.add(member.name);
     members.push({ name: member.name, bytes: member.content() });
@@ -135,8 +137,8 @@ function readMember(bytes: Uint8Array, view: DataView, at: number, file: string)
     view.getUint16(at + 32, true);
   const local = view.getUint32(at + 42, true);
   const nameBytes = bytes.subarray(at + CENTRAL_SIZE, at + CENTRAL_SIZE + nameLength);
-  const name = printable(new TextDecoder().decode(nameBytes));
-  const what = `${name} in ${file}`;
+  const name = new TextDecoder().decode(nameBytes);
+  const what = `${name.slice(0, 80)} in ${file}`;
   if (method !== STORED && method !== DEFLATED || (view.getUint16(at + 8, true) & 1) === 1) {
     throw new FormatError(
       `Expected ${what} to be stored or deflated, not encrypted, but got method ${method}`,
@@ -171,10 +173,6 @@ function readMember(bytes: Uint8Array, view: DataView, at: number, file: string)
     return content;
   };
   return { name, packed, next, content };
-}
-
-function printable(name: string): string {
-  return name.replace(/[^\x20-\x7e]/g, "?").slice(0, 80);
 }
 
 function hex(n: number): string {

@@ -1,10 +1,17 @@
+import { printable } from "./printable.ts";
+
 /**
  * Thrown when a caller's argument is outside what a function accepts. The message is a full
- * sentence with what was expected and what was found.
+ * sentence with what was expected and what was found, on one line.
  */
 export class ArgumentError extends RangeError {
   /** Name of the class, for messages and serialisation. */
   override readonly name: string = "ArgumentError";
+
+  /** An error with this message, {@linkcode printable}. */
+  constructor(message: string) {
+    super(printable(message));
+  }
 }
 
 /** Renders a value for an error message: short, and unambiguous for strings, NaN and undefined. */

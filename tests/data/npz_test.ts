@@ -154,9 +154,9 @@ Deno.test("an .npy file that is something else is refused with what was expected
       (c) => c.charCodeAt(0),
     );
   const broken: [message: string, file: Uint8Array][] = [
-    ['format 1.0 in a.npy but it begins with "?NUMPX"', text("NUMPY", "NUMPX")],
-    ['format 1.0 in a.npy but it begins with "?NUMPY"', patched(good, { 6: 2 })],
-    ['begins with "?NUM" and ends early', good.subarray(0, 4)],
+    ['format 1.0 in a.npy but it begins with "\\u0093NUMPX"', text("NUMPY", "NUMPX")],
+    ['format 1.0 in a.npy but it begins with "\\u0093NUMPY"', patched(good, { 6: 2 })],
+    ['begins with "\\u0093NUM" and ends early', good.subarray(0, 4)],
     ["Expected a header of at most 130 bytes in a.npy but got 65398", patched(good, { 9: 255 })],
     ["in row-major order in a.npy but got {'descr': '|u1'", text("False", "True ")],
     ["Expected values of |u1, <i4, <i8, <f4, <f8", text("|u1", ">u2")],
