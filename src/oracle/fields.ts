@@ -135,3 +135,12 @@ export function objectField(fields: Fields, name: string): Fields {
   return optionalObjectField(fields, name) ??
     unexpectedField(`an object for ${nameOf(fields, name)}`, undefined);
 }
+
+/** A list of objects. */
+export function objectsField(fields: Fields, name: string): readonly Fields[] {
+  const what = nameOf(fields, name);
+  return listField(fields, name).map((value, i) => {
+    if (!isObject(value)) unexpectedField(`an object for ${what}[${i}]`, value);
+    return { path: `${what}[${i}].`, values: value, context: fields.context };
+  });
+}

@@ -16,11 +16,16 @@ export interface GuidanceOptions {
   readonly rescale?: number;
 }
 
-/** √Σ(x − x̄)² of one sample. Taken from its first value, equal values have a spread of exactly 0. */
-function spread(values: ArrayLike<number>): number {
-  const D = values.length, shifted = Array.from(values, (x) => x - values[0]);
-  const mean = shifted.reduce((sum, x) => sum + x, 0) / D;
-  return Math.sqrt(shifted.reduce((sum, x) => sum + (x - mean) ** 2, 0));
+/**
+ * √Σ(x − x̄)² of one sample. Of equal float32 values it is exactly 0: their sum takes 24 bits and those of
+ * their number.
+ */
+function spread(values: Float32Array | Float64Array): number {
+  let sum = 0, squares = 0;
+  for (const x of values) sum += x;
+  const mean = sum / values.length;
+  for (const x of values) squares += (x - mean) ** 2;
+  return Math.sqrt(squares);
 }
 
 /**

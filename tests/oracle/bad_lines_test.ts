@@ -21,6 +21,24 @@ const ddim = {
   eta: 0,
   z: pixel,
 };
+const solver = {
+  op: "dpm_solver_step",
+  schedule: linear,
+  order: 2,
+  t: 2,
+  tPrev: 1,
+  history: [{ t: 3, x0: pixel }],
+  xt: pixel,
+  modelOutput: pixel,
+  prediction: "x0",
+};
+const guided = {
+  op: "guide",
+  conditional: { shape: [1, 2], data: [1, 2] },
+  unconditional: { shape: [1, 2], data: [1, 3] },
+  scale: 2,
+  rescale: 0.5,
+};
 const p = {
   op: "p_mean_variance",
   schedule: linear,
@@ -86,7 +104,7 @@ const BAD_LINES: readonly BadLine[] = [
   ['{"op": "constructor"}', "unknown_op", '"constructor"'],
   ['{"op": "__proto__"}', "unknown_op", '"__proto__"'],
   ['{"__proto__": {"op": "hello"}}', "invalid_argument", "op"],
-  ['{"op": "guide"}', "unknown_op", '"guide"'],
+  ['{"op": "repaint"}', "unknown_op", '"repaint"'],
   // Fields that are missing or of the wrong kind.
   [but(qSample, { t: undefined }), "invalid_argument", "for t but got nothing"],
   [but(qSample, { t: null }), "invalid_argument", "for t but got nothing"],
@@ -127,6 +145,39 @@ const BAD_LINES: readonly BadLine[] = [
     "Expected tNext above t = 2 but got 2",
   ],
   [but(ddim, { op: "ddim_encode_step", tNext: 12 }), "invalid_argument", "Expected tNext in 2..11"],
+  [but(solver, { tPrev: 2 }), "invalid_argument", "Expected tPrev below t = 2 but got 2"],
+  [but(solver, { tPrev: 10 }), "invalid_argument", "Expected tPrev in 0..9 but got 10"],
+  [but(solver, { t: 1, tPrev: 0 }), "invalid_argument", "Expected order 1 where the step"],
+  [
+    but(solver, { history: [{ t: 2, x0: pixel }] }),
+    "invalid_argument",
+    "Expected history[0].t above 2 but got 2",
+  ],
+  [
+    but(solver, { history: [{ t: 11, x0: pixel }] }),
+    "invalid_argument",
+    "Expected history[0].t in 1..10 but got 11",
+  ],
+  // Histories and guidance.
+  [but(solver, { history: [] }), "invalid_argument", "history of at least 1 for order 2 but got 0"],
+  [but(solver, { history: pixel }), "invalid_argument", "a list for history but got an object"],
+  [but(solver, { history: [pixel.data] }), "invalid_argument", "an object for history[0]"],
+  [but(solver, { history: [{ t: 3 }] }), "invalid_argument", "history[0].x0 but got nothing"],
+  [
+    but(solver, { history: [{ t: 3, x0: { shape: [1], data: [1] } }] }),
+    "invalid_argument",
+    "x0 of shape [1, 1]",
+  ],
+  [but(solver, { order: 4 }), "invalid_argument", "Expected order in 1..3 but got 4"],
+  [but(solver, { prediction: "previousX" }), "invalid_argument", "for prediction"],
+  [but(guided, { scale: undefined }), "invalid_argument", "for scale but got nothing"],
+  [but(guided, { rescale: 1.5 }), "invalid_argument", "Expected rescale in [0, 1] but got 1.5"],
+  [but(guided, { unconditional: pixel }), "invalid_argument", "unconditional of shape [1, 2]"],
+  [
+    but(guided, { conditional: pixel, unconditional: pixel }),
+    "invalid_argument",
+    "a standard deviation of 0 for the conditional output of sample 0",
+  ],
   // Numbers beyond float32, or none.
   [x0Data("1e999"), "invalid_argument", "within float32's range for x0.data[0] but got Infinity"],
   [x0Data("3.5e38"), "invalid_argument", "within float32's range for x0.data[0]"],

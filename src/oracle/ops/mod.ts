@@ -9,7 +9,15 @@ import { decoderNllOp, normalKlOp, priorKlOp, vlbTermOp } from "./likelihood.ts"
 import { lossSimpleOp, lossWeightedOp, lossWeightOp } from "./loss.ts";
 import type { Op } from "./op.ts";
 import { normalOp, randomBitsOp } from "./random.ts";
-import { convertOp, ddimEncodeStepOp, ddimStepOp, ddpmStepOp, pMeanVarianceOp } from "./reverse.ts";
+import {
+  convertOp,
+  ddimEncodeStepOp,
+  ddimStepOp,
+  ddpmStepOp,
+  dpmSolverStepOp,
+  guideOp,
+  pMeanVarianceOp,
+} from "./reverse.ts";
 import { scheduleOp, timestepsOp } from "./schedule.ts";
 import { timeEmbeddingOp } from "./time_embedding.ts";
 import { adamStepOp, clipGradNormOp, emaStepOp } from "./training.ts";
@@ -28,6 +36,8 @@ export const ops: Readonly<Record<string, Op>> = {
   ddpm_step: ddpmStepOp,
   ddim_step: ddimStepOp,
   ddim_encode_step: ddimEncodeStepOp,
+  dpm_solver_step: dpmSolverStepOp,
+  guide: guideOp,
   loss_simple: lossSimpleOp,
   loss_weight: lossWeightOp,
   loss_weighted: lossWeightedOp,

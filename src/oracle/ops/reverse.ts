@@ -1,8 +1,23 @@
+import type { Tensor } from "../../math/tensor.ts";
 import { ddimEncodeStep, ddimStep } from "../../reference/ddim.ts";
 import { ddpmStep } from "../../reference/ddpm.ts";
+import {
+  dpmSolverStep,
+  type PastPrediction,
+  type SolverOrder,
+} from "../../reference/dpm_solver.ts";
+import { guide } from "../../reference/guidance.ts";
 import { convert, type Quantity } from "../../reference/parameterisation.ts";
 import { pMeanVariance } from "../../reference/reverse.ts";
-import { booleanField, choiceField, type Fields, numberField } from "../fields.ts";
+import type { Schedule } from "../../reference/schedule.ts";
+import {
+  booleanField,
+  choiceField,
+  type Fields,
+  integerField,
+  numberField,
+  objectsField,
+} from "../fields.ts";
 import {
   clipField,
   noisePredictionField,
@@ -75,4 +90,35 @@ export function ddimEncodeStepOp(request: Fields): Result {
     rederiveEpsilon: booleanField(request, "rederiveEpsilon", true),
   });
   return { x };
+}
+
+/** The predictions of earlier steps. */
+function historyField(request: Fields, schedule: Schedule, xt: Tensor): PastPrediction[] {
+  return objectsField(request, "history").map((past) => ({
+    t: tField(past, schedule, xt),
+    x0: tensorFieldLike(past, "x0", xt.shape),
+  }));
+}
+
+/** One step of DPM-Solver++. */
+export function dpmSolverStepOp(request: Fields): Result {
+  const schedule = scheduleField(request);
+  const xt = tensorField(request, "xt"), output = tensorField(request, "modelOutput");
+  const t = tField(request, schedule, xt);
+  const tPrev = timesField(request, "tPrev", xt.shape, 0, schedule.T - 1);
+  const history = historyField(request, schedule, xt);
+  const step = dpmSolverStep(schedule, t, tPrev, xt, output, history, {
+    order: integerField(request, "order", 1, 3) as SolverOrder,
+    prediction: noisePredictionField(request),
+    clip: clipField(request),
+  });
+  return { x: step.x, x0: step.x0 };
+}
+
+/** Classifier-free guidance. */
+export function guideOp(request: Fields): Result {
+  const conditional = tensorField(request, "conditional");
+  const unconditional = tensorFieldLike(request, "unconditional", conditional.shape);
+  const scale = numberField(request, "scale"), rescale = numberField(request, "rescale");
+  return { value: guide(conditional, unconditional, { scale, rescale }) };
 }

@@ -13,6 +13,7 @@ import { networkCases } from "./network.ts";
 import { randomCases } from "./random.ts";
 import { reverseCases, stepCases } from "./reverse.ts";
 import { scheduleCases } from "./schedules.ts";
+import { guidanceCases, solverCases } from "./solver.ts";
 import { trainingCases } from "./training.ts";
 
 /** All of them; every operation has at least one. */
@@ -22,6 +23,8 @@ export const CASES: readonly Case[] = [
   ...conversionCases(),
   ...reverseCases(),
   ...stepCases(),
+  ...solverCases(),
+  ...guidanceCases(),
   ...lossCases(),
   ...likelihoodCases(),
   ...layerCases(),
