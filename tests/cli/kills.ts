@@ -26,7 +26,7 @@ export interface KillFigures {
  * files with the same bytes; the report and the pace in the metrics, which no run has twice, aside.
  *
  * @param flags of `train`, without folder and steps.
- * @param window a session is ended between so many milliseconds after its first sign of life.
+ * @param window a session is ended between so many milliseconds after the first step that it takes.
  */
 export async function checkKilledRun(
   folder: string,
@@ -49,11 +49,17 @@ export async function checkKilledRun(
     if (!saved) beforeFirst++;
     const child = startCli(folder, ...flagsOf("killed", 1_000_000, saved));
     const [u] = uniformDoubles(seed, streamOf("order", kill, 0), 0, 1);
-    const before = await linesOf(run);
     const output = child.output();
     const ended = child.status;
-    while (await linesOf(run) === before && !await settled(ended, 10)) { /* not alive yet */ }
+    // The first line after those that are dropped: what was compiled is, and steps are taken.
+    let least = Infinity;
+    for (let size = await linesOf(run); size <= least; size = await linesOf(run)) {
+      least = size;
+      if (await settled(ended, 10)) break;
+    }
     await settled(ended, low + u * (high - low));
+    // Every second kill meets a file that is being written, if one is within reach.
+    if (kill % 2 === 1) await writing(run, 5000);
     try {
       child.kill("SIGKILL");
     } catch {
@@ -61,8 +67,7 @@ export async function checkKilledRun(
       throw new Error(`Expected a run until it is killed but got code ${code}: ${text(stderr)}`);
     }
     await output;
-    const left = [...await namesIn(run), ...await namesIn(progressFolder(run))];
-    if (left.some((name) => name.endsWith(".partial"))) midWrite++;
+    if (partialIn(run)) midWrite++;
   }
   const steps = (await savedStep(run) ?? 0) + 3;
   for (const [out, saved] of [["killed", true], ["whole", false]] as const) {
@@ -94,6 +99,26 @@ export async function checkSameRun(found: string, expected: string): Promise<voi
 async function contentOf(path: string): Promise<Uint8Array | string> {
   if (!path.endsWith(".jsonl")) return await Deno.readFile(path);
   return (await Deno.readTextFile(path)).replaceAll(/,"imagesPerSecond":[^}]*/g, "");
+}
+
+/** Whether a file of a run is half written. */
+function partialIn(run: string): boolean {
+  return [run, progressFolder(run)].some((folder) => {
+    try {
+      return [...Deno.readDirSync(folder)].some(({ name }) => name.endsWith(".partial"));
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    }
+  });
+}
+
+/** Waits until a file of a run is being written, but not longer than some milliseconds. */
+async function writing(run: string, milliseconds: number): Promise<void> {
+  const end = performance.now() + milliseconds;
+  while (!partialIn(run) && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
 }
 
 /** Step of the newest checkpoint of a run, whatever a kill left; null if there is none. */

@@ -1,6 +1,6 @@
 /**
  * A run on the device that is killed twenty times, also while it saves or draws, and gone on with each time,
- * leaves the same bytes as one that was not. A session lives for about a second.
+ * leaves the same bytes as one that was not.
  */
 import { unetConfigToDiffusers } from "../../src/spec/unet_config.ts";
 import { assert } from "@std/assert";

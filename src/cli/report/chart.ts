@@ -35,7 +35,7 @@ interface Axis {
 export function chartSvg({ title, curves, scale }: Chart): string {
   const drawn = curves.map((curve) => ({
     ...curve,
-    points: scale === "log" ? curve.points.filter(([, y]) => y > 0) : curve.points,
+    points: curve.points.filter(([, y]) => Number.isFinite(y) && (scale === "linear" || y > 0)),
   }));
   const all = drawn.flatMap(({ points }) => points);
   const body = all.length === 0
