@@ -69,8 +69,8 @@ export async function checkKilledRun(
     await output;
     if (partialIn(run)) midWrite++;
   }
-  const steps = (await savedStep(run) ?? 0) + 3;
-  for (const [out, saved] of [["killed", true], ["whole", false]] as const) {
+  const last = await savedStep(run), steps = (last ?? 0) + 3;
+  for (const [out, saved] of [["killed", last !== null], ["whole", false]] as const) {
     const { code, stderr } = await cli(folder, ...flagsOf(out, steps, saved));
     assertEquals(code, 0, stderr);
   }
