@@ -7,6 +7,7 @@ import type { Tensor } from "../math/tensor.ts";
 import { qSample } from "../reference/forward.ts";
 import type { OptimizerStep } from "../webgpu/kernels/optimizer_step.ts";
 import type { Gpu } from "../webgpu/device.ts";
+import { NonFiniteLossError } from "../webgpu/errors.ts";
 import { GpuTrainer, type TrainingBatch, type TrainingState } from "../webgpu/trainer.ts";
 import type { OnCompile, StepResult, Trainer, TrainingTask } from "./backend.ts";
 import { exampleWeights, SIMPLE, targetOf } from "./objective.ts";
@@ -61,8 +62,17 @@ class WebGpuTrainer implements Trainer {
       weights: exampleWeights(schedule, objective, batch.times),
     };
     const parts = Array.from({ length: accumulate }, (_, k) => this.#part(whole, k * size, size));
-    const result = await this.#trainer.step(parts, optimizerStep(optimiser, step));
-    return { loss: result.loss, losses: result.losses, gradNorm: result.gradientNorm };
+    try {
+      const { loss, sampleLosses, gradientNorm } = await this.#trainer.step(
+        parts,
+        optimizerStep(optimiser, step),
+      );
+      return { loss, losses: sampleLosses, gradNorm: gradientNorm };
+    } catch (error) {
+      if (!(error instanceof NonFiniteLossError)) throw error;
+      // The training loop knows which checkpoint to go on from.
+      return { loss: error.loss, losses: [], gradNorm: error.gradientNorm };
+    }
   }
 
   #part(

@@ -62,3 +62,29 @@ export class ShaderError extends WebGpuError {
   /** Name of the class. */
   override readonly name: string = "ShaderError";
 }
+
+/** A training step gave a loss or a gradient that is NaN or infinite: the weights are worth nothing. */
+export class NonFiniteLossError extends WebGpuError {
+  /** Name of the class. */
+  override readonly name: string = "NonFiniteLossError";
+  /** Number of the step, as the optimiser counts. */
+  readonly step: number;
+  /** Loss of the batch. */
+  readonly loss: number;
+  /** Global norm of the gradients. */
+  readonly gradientNorm: number;
+
+  /** Builds the sentence from the figures. */
+  constructor(step: number, loss: number, gradientNorm: number) {
+    const [what, value] = Number.isFinite(loss)
+      ? ["gradient norm", gradientNorm] as const
+      : ["loss", loss] as const;
+    super(
+      `Expected a finite ${what} at step ${step} but got ${value}: try a lower learning rate, from a ` +
+        "state before that step",
+    );
+    this.step = step;
+    this.loss = loss;
+    this.gradientNorm = gradientNorm;
+  }
+}

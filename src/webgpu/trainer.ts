@@ -9,6 +9,7 @@ import { type Tensor, tensor } from "../math/tensor.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
 import { type Parameters, unetParameters } from "../spec/unet_parameters.ts";
 import type { Gpu } from "./device.ts";
+import { NonFiniteLossError } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import { dropoutKeys } from "./kernels/dropout.ts";
 import { type OptimizerStep, optimizerStepNumbers } from "./kernels/optimizer_step.ts";
@@ -67,14 +68,28 @@ export interface TrainingBatch {
 export interface TrainingStepResult {
   /** Loss of the batch. */
   readonly loss: number;
-  /** Loss of each sample of the last part, unweighted. */
-  readonly losses: Float32Array;
+  /** Mean over elements of each sample of all parts, in their order, without its weight. */
+  readonly sampleLosses: Float32Array;
   /** Global norm of the gradients before clipping. */
   readonly gradientNorm: number;
 }
 
-/** A training run's device side. */
+/** What is known of the steps since a state was uploaded. */
+interface Run {
+  /** The first step that went wrong. */
+  failure: NonFiniteLossError | null;
+}
+
+/**
+ * A training run's device side.
+ *
+ * Steps are submitted before the results of earlier ones are known, so a loss that is not finite may have
+ * spoilt the weights of several steps before it shows. From then on every step and `download` throw that
+ * {@linkcode NonFiniteLossError}, until `upload` brings a state from before: a checkpoint's. What shares
+ * the buffers of such a trainer has spoilt weights as well.
+ */
 export class GpuTrainer {
+  #run: Run = { failure: null };
   readonly #accumulation: number;
   /** The network. */
   readonly config: UNetConfig;
@@ -116,21 +131,31 @@ export class GpuTrainer {
     return trainer;
   }
 
-  /** Replaces weights, moments and average. */
+  /** Replaces weights, moments and average; what steps submitted before it gave is forgotten. */
   upload(state: TrainingState): void {
+    this.#run = { failure: null };
     for (const part of STATE_PARTS) {
       uploadParameters(this.executor, this.config, this.#places(part), state[part]);
     }
   }
 
-  /** Reads weights, moments and average back. */
+  /**
+   * Reads weights, moments and average back.
+   *
+   * @throws {NonFiniteLossError} if they are spoilt.
+   * @throws {DeviceLostError}
+   */
   async download(): Promise<TrainingState> {
-    return {
+    const run = this.#run;
+    const state = {
       parameters: await this.#read("parameters"),
       moment1: await this.#read("moment1"),
       moment2: await this.#read("moment2"),
       ema: await this.#read("ema"),
     };
+    // Results of the steps before it have been read by now.
+    if (run.failure !== null) throw run.failure;
+    return state;
   }
 
   /** Gradients of the last step, before clipping, by parameter name. */
@@ -153,6 +178,7 @@ export class GpuTrainer {
    * @param parts as many as `accumulation`.
    * @returns what the step computed, when it is there.
    * @throws {ArgumentError} if an input does not fit.
+   * @throws {NonFiniteLossError} if the loss or the gradients' norm is not finite, or was not in a step before.
    * @throws {DeviceLostError}
    */
   async step(
@@ -165,15 +191,22 @@ export class GpuTrainer {
       );
     }
     const { executor, planned } = this;
+    const run = this.#run;
     executor.write(planned.step, optimizerStepNumbers(optimizer));
     parts.forEach((part, i) => {
       this.#write(part);
+      if (planned.part !== null) executor.write(planned.part, Uint32Array.of(i));
       const first = this.#accumulation > 1 && i === 0;
       const last = i === parts.length - 1;
       executor.run(...first ? ["clear"] as const : [], "step", ...last ? ["update"] as const : []);
     });
-    const [loss, losses, norm] = await executor.read(planned.loss, planned.losses, planned.norm);
-    return { loss: loss[0], losses: losses.slice(), gradientNorm: norm[0] };
+    const read = await executor.read(planned.loss, planned.losses, planned.norm);
+    const [[loss], losses, [gradientNorm]] = read;
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+      run.failure ??= new NonFiniteLossError(optimizer.step, loss, gradientNorm);
+    }
+    if (run.failure !== null) throw run.failure;
+    return { loss, sampleLosses: losses.slice(), gradientNorm };
   }
 
   /** Frees what this trainer allocated. */

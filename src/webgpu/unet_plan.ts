@@ -51,8 +51,10 @@ export interface TrainingPlan extends UNetPlan {
   readonly target: Activation;
   /** `[N]`: weight of each sample's loss. */
   readonly weights: PlanTensor;
-  /** `[N]`: loss of each sample, unweighted. */
+  /** `[accumulation·N]`: loss of each sample, unweighted. */
   readonly losses: PlanTensor;
+  /** u32 `[1]`: number of the part that is next, from 0; null if a batch has one. */
+  readonly part: PlanTensor | null;
   /** `[1]`: loss of the batch, over all its parts. */
   readonly loss: PlanTensor;
   /** What `optimizerStepNumbers` returns. */
@@ -181,7 +183,9 @@ export function trainingPlan(request: TrainingRequest): TrainingPlan {
   const output = makeOutput(net, request);
   const target = hostActivation(plan, "target", output);
   const state = (label: string, size: number): PlanTensor => plan.tensor("state", label, size);
-  const weights = state("weights", N), losses = state("losses", N), total = state("loss", 1);
+  const weights = state("weights", N), total = state("loss", 1);
+  const losses = state("losses", accumulation * N);
+  const part = accumulation > 1 ? state("part", 1) : null;
   const step = state("optimiser step", STEP_SIZE), norm = state("norm", 2);
   // In the arena it would be overwritten by the launches that come after its own.
   const dX = inputGradient ? state("d x", inputs.x.view.tensor.size) : null;
@@ -199,6 +203,7 @@ export function trainingPlan(request: TrainingRequest): TrainingPlan {
       dOutput: net.slot(output).view,
       parts,
       losses,
+      part,
       loss: total,
     };
     const options = { scale: 1 / accumulation, accumulate: accumulation > 1 };
@@ -238,6 +243,7 @@ export function trainingPlan(request: TrainingRequest): TrainingPlan {
     target,
     weights,
     losses,
+    part,
     loss: total,
     step,
     norm,

@@ -101,11 +101,11 @@ gpuTest(
       trainer.destroy();
       return { ...result, weights };
     };
-    const { loss, losses, gradientNorm, weights } = await step(eight);
+    const { loss, sampleLosses: losses, gradientNorm, weights } = await step(eight);
     const mean = losses.reduce((a, b) => a + b, 0) / 8;
     assert(Math.abs(loss - mean) <= 16 * 2 ** -24 * mean, `${loss} is not the mean ${mean}`);
     assert(gradientNorm > 0 && Number.isFinite(gradientNorm));
-    assertEquals((await step(FULL)).losses, losses.slice(0, 2));
+    assertEquals((await step(FULL)).sampleLosses, losses.slice(0, 2));
     for (const [name, value] of weights) {
       const { data } = parameters.get(name) as Tensor;
       const largest = data.reduce((most, w, i) => Math.max(most, Math.abs(value.data[i] - w)), 0);

@@ -41,7 +41,7 @@ export interface NetworkCase {
   readonly options?: UNetOptions;
 }
 
-/** Results by name: `output`, `grad_x`, `loss` and every parameter's gradient. */
+/** Results by name: `output`, `grad_x`, `loss`, `sample losses` and every parameter's gradient. */
 export type Results = ReadonlyMap<string, Tensor>;
 
 /** The same case with every number in double. */
@@ -57,9 +57,23 @@ function widened<C extends NetworkCase>(net: C): C {
   };
 }
 
-/** Adds the loss to a pass's results. */
-function withLoss(results: Map<string, Tensor>, loss: number): Map<string, Tensor> {
-  return results.set("loss", doubles([1], [loss]));
+/** Adds the loss to a pass's results, and that of every sample. */
+function withLosses(
+  results: Map<string, Tensor>,
+  { target }: NetworkCase,
+  output: Tensor,
+  stored: (loss: number) => number = (loss) => loss,
+): Map<string, Tensor> {
+  const N = output.shape[0], D = output.data.length / N;
+  const sample = ({ data }: Tensor, n: number): Tensor =>
+    doubles([D], data.subarray(n * D, (n + 1) * D));
+  const losses = Array.from(
+    { length: N },
+    (_, n) => stored(meanSquare(sample(output, n), sample(target, n))),
+  );
+  return results
+    .set("sample losses", doubles([N], losses))
+    .set("loss", doubles([1], [stored(meanSquare(output, target))]));
 }
 
 /** The reference's results in double: nothing is rounded between layers. */
@@ -67,7 +81,7 @@ export function exactResults(net: NetworkCase): Results {
   const { config, parameters, x, timesteps, target, options } = widened(net);
   const { output, tape } = unetForward(config, parameters, x, timesteps, options);
   const { dX, gradients } = unetBackward(tape, lossGradient(output, target));
-  return withLoss(allResults({ output, dX, gradients }), meanSquare(output, target));
+  return withLosses(allResults({ output, dX, gradients }), widened(net), output);
 }
 
 /** The results of one run with random roundings. */
@@ -90,9 +104,8 @@ export function roundedResults(
   // Three roundings of each square, and those of its sums over elements and samples.
   const N = x.shape[0];
   const depth = 3 + lossDepth(variants.other, 1, output.data.length / N) + N;
-  const loss = rounding.shallowSum(depth, meanSquare(output, target));
   const results = allResults({ output, dX, gradients: back.parameters });
-  return withLoss(results, loss);
+  return withLosses(results, widened(net), output, (loss) => rounding.shallowSum(depth, loss));
 }
 
 /**
@@ -136,7 +149,7 @@ export function expectedResults(
 
 /** Kinds of results whose worst errors are kept apart. A loss is one number and may be exact by chance. */
 export function kindOf(name: string): string {
-  return name === "output" || name === "loss" ? "output" : "gradients";
+  return ["output", "loss", "sample losses"].includes(name) ? "output" : "gradients";
 }
 
 /** λ for as many values as there are: {@linkcode LAMBDA} is for less than a million. */

@@ -137,7 +137,7 @@ gpuTest("a sample's loss in training does not depend on the batch", async () => 
       classes: CLASSES.slice(first, first + batch),
     }], ANY_STEP);
     trainer.destroy();
-    return result.losses;
+    return result.sampleLosses;
   };
   const whole = await losses(SAMPLES, 0);
   for (const [batch, first] of [[2, 1], [1, 4]]) {
@@ -168,10 +168,10 @@ for (const [title, net] of NETWORKS) {
     const trainer = await GpuTrainer.create(gpu, config, state, trainingOptions);
     const trained = async (): Promise<Map<string, Tensor | Float32Array>> => {
       trainer.upload(state);
-      const { losses } = await trainer.step([trainingBatch(net)], ANY_STEP);
+      const { sampleLosses } = await trainer.step([trainingBatch(net)], ANY_STEP);
       const gradients = await trainer.gradients();
       return new Map<string, Tensor | Float32Array>([
-        ...[["losses", losses], ["x", await trainer.inputGradient()]] as const,
+        ...[["losses", sampleLosses], ["x", await trainer.inputGradient()]] as const,
         ...gradients,
         ...[...(await trainer.download()).parameters].map(([k, p]) => [`new ${k}`, p] as const),
       ]);

@@ -175,12 +175,13 @@ export async function deviceResults(net: NetworkCase, variants?: Variants): Prom
     trainingState(parameters),
     options,
   );
-  const { loss } = await trainer.step([trainingBatch(net)], ANY_STEP);
+  const { loss, sampleLosses } = await trainer.step([trainingBatch(net)], ANY_STEP);
   const { output: { view, N, C, H, W } } = trainer.planned;
   const [output] = await trainer.executor.read(view.tensor);
   const results = new Map([
     ["output", tensor([N, C, H, W], output.slice())],
     ["loss", tensor([1], [loss])],
+    ["sample losses", tensor([sampleLosses.length], sampleLosses)],
     ["grad_x", await trainer.inputGradient()],
     ...await trainer.gradients(),
   ]);

@@ -2,10 +2,17 @@
  * Training on the device: ten steps against the reference's trainer within λ·σ of runs with random
  * roundings, batches in parts, and runs that are saved and go on.
  */
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
+import { NonFiniteLossError } from "../../src/webgpu/errors.ts";
 import type { OptimizerStep } from "../../src/webgpu/kernels/optimizer_step.ts";
-import { GpuTrainer, type TrainingState } from "../../src/webgpu/trainer.ts";
+import { GpuTrainer, type TrainingBatch, type TrainingState } from "../../src/webgpu/trainer.ts";
 import { Bound } from "../support/bound.ts";
 import { normals } from "../support/layers.ts";
 import { RandomRounding } from "../support/random_rounding.ts";
@@ -174,8 +181,12 @@ gpuTest("two parts of a batch give the gradients of the whole", async () => {
   await trainer.step([trainingBatch(half(1)), trainingBatch(half(1))], ANY_STEP);
   trainer.upload(state);
   const parts = [trainingBatch(half(0)), trainingBatch(half(1))];
-  const { loss } = await trainer.step(parts, ANY_STEP);
-  const found = new Map([["loss", scalar(loss)], ...await trainer.gradients()]);
+  const { loss, sampleLosses } = await trainer.step(parts, ANY_STEP);
+  const found = new Map([
+    ["loss", scalar(loss)],
+    ["sample losses", tensor([2 * N], sampleLosses)],
+    ...await trainer.gradients(),
+  ]);
   const bound = new Bound(FORMULA);
   checkResults(bound, found, expected);
   bound.settle("two parts");
@@ -183,6 +194,7 @@ gpuTest("two parts of a batch give the gradients of the whole", async () => {
   // And of the same optimiser step.
   const single = await GpuTrainer.create(gpu, part.config, state, sizesOf(whole));
   const together = await single.step([trainingBatch(whole)], ANY_STEP);
+  assertEquals(together.sampleLosses, sampleLosses);
   checkResults(
     new Bound(FORMULA),
     new Map([["loss", scalar(together.loss)], ...await single.gradients()]),
@@ -199,9 +211,13 @@ gpuTest("weights of samples weigh their losses", async () => {
   trainer.upload(trainingState(TIMES.parameters));
   const only = await trainer.step([{ ...batch, weights: [0, 3, 0] }], ANY_STEP);
   trainer.destroy();
-  assertEquals(only.losses, plain.losses, "each sample's own loss is without its weight");
+  assertEquals(
+    only.sampleLosses,
+    plain.sampleLosses,
+    "each sample's own loss is without its weight",
+  );
   // (1/3)·3·loss: rounded three times, the sum of zeros and it exact.
-  const { losses: [, second] } = plain;
+  const { sampleLosses: [, second] } = plain;
   assert(Math.abs(only.loss - second) <= 3 * 2 ** -24 * second, `${only.loss} and ${second}`);
 });
 
@@ -227,3 +243,55 @@ gpuTest("a run that is saved and loaded goes on with the bits of one that is not
   assertNotEquals(other.get("loss of step 4"), late.get("loss of step 4"));
   again.destroy();
 });
+
+gpuTest(
+  "a loss or gradient that is not finite spoils a trainer until it is given a state",
+  async () => {
+    const trainer = await createTrainer(TIMES);
+    const clean = trainingBatch(TIMES);
+    const step = (batch: TrainingBatch, number: number) =>
+      trainer.step([batch], { ...ANY_STEP, step: number });
+    const weighted = (weight: number) => ({ ...clean, weights: [weight, 1, 1] });
+    const first = await step(clean, 1);
+    for (
+      const [bad, what, value] of [
+        [
+          { ...clean, target: { ...clean.target, data: clean.target.data.map(() => NaN) } },
+          "loss",
+          NaN,
+        ],
+        [weighted(Infinity), "loss", Infinity],
+        // The loss is finite, squares of its gradient overflow.
+        [weighted(2 ** 110), "gradient norm", Infinity],
+      ] as const
+    ) {
+      trainer.upload(trainingState(TIMES.parameters));
+      assertEquals(await step(clean, 1), first);
+      // Submitted before anything is known of the step that fails.
+      const failing = [step(bad, 2), step(clean, 3)], state = trainer.download();
+      const errors = await Promise.all(
+        [...failing, state].map((result) => assertRejects(() => result, NonFiniteLossError)),
+      );
+      const [error] = errors;
+      assertEquals(errors, [error, error, error]);
+      assertEquals(
+        error.message,
+        `Expected a finite ${what} at step 2 but got ${value}: try a lower learning rate, from a ` +
+          "state before that step",
+      );
+      assertEquals(error.step, 2);
+      assertEquals(what === "loss" ? error.loss : error.gradientNorm, value);
+      // And after.
+      assertStrictEquals(await assertRejects(() => step(clean, 4)), error);
+      assertStrictEquals(await assertRejects(() => trainer.download()), error);
+    }
+    // Results of a spoilt run that come late do not spoil the next one.
+    trainer.upload(trainingState(TIMES.parameters));
+    const late = assertRejects(() => step(weighted(Infinity), 2), NonFiniteLossError);
+    trainer.upload(trainingState(TIMES.parameters));
+    assertEquals(await step(clean, 1), first);
+    await late;
+    await trainer.download();
+    trainer.destroy();
+  },
+);

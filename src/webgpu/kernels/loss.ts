@@ -34,8 +34,10 @@ export interface LossTensors<T> {
   readonly dOutput: View<T>;
   /** Scratch of `lossParts(variant, D)` elements per sample. */
   readonly parts: T;
-  /** `[N]`: mean squared error of each sample, without its weight. */
+  /** Mean squared error of each sample, without its weight: `[N]`, or as many for each micro-batch. */
   readonly losses: T;
+  /** u32 `[1]`: number of the micro-batch, from 0, where there are several; null where there is one. */
+  readonly part: T | null;
   /** `[1]`: the loss. */
   readonly loss: T;
 }
@@ -141,6 +143,7 @@ function totals<T>(
   const losses = shader.tensor("losses", "f32", tensors.losses, "write");
   const whole = shader.tensor("loss", "f32", tensors.loss, accumulate ? "update" : "write");
   const weights = tensors.weights && shader.tensor("weights", "f32", tensors.weights, "read");
+  const part = tensors.part && shader.tensor("part", "u32", tensors.part, "read");
   const body = `${totalFunction(TOTAL_LANES)}
 @compute @workgroup_size(${TOTAL_LANES})
 fn main(@builtin(local_invocation_index) lane: u32) {
@@ -149,7 +152,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     for (var i = n * p.parts; i < (n + 1u) * p.parts; i++) { sum += ${partSums}[i]; }
     let own = sum * p.inverseD;
-    ${losses}[n] = own;
+    ${losses}[${part === null ? "n" : `${part}[0] * p.N + n`}] = own;
     weighted += ${weights === null ? "own" : `${weights}[n] * own`};
   }
   let mean = p.factor * total(lane, weighted);
