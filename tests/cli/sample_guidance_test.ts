@@ -105,9 +105,8 @@ gpuTest("guided samples with classes are the reference's, in any batch", async (
     // step from ᾱ_T multiplies it by 1/√ᾱ_T = 157 at most: 5e-4, less than a byte, 8e-3.
     const [a, b] = [found, exact].map((images) => picturesOf(images).data);
     assertLessOrEqual(Math.max(...a.map((byte, i) => Math.abs(byte - b[i]))), 1, title);
-    for (const batch of [1, 2, 3]) {
-      assertEquals(await draw({ ...options, batch }, backend), found, `${title}, batch ${batch}`);
-    }
+    // Batches of two, two and one.
+    assertEquals(await draw({ ...options, batch: 2 }, backend), found, title);
   }
   backend.close();
 });
