@@ -162,11 +162,13 @@ export async function tidyRun(
 ): Promise<void> {
   await removePartial(folder);
   await removePartial(progressFolder(folder));
+  if (from === null) return;
   const newest = runFile(folder, "checkpoint");
-  if (from === null || from.file === newest) return;
-  const older = await readIfCheckpoint(newest).catch(() => null);
-  if (older !== null) await Deno.rename(newest, numberedFile(folder, older.checkpoint.step));
-  await Deno.rename(from.file, newest);
+  if (from.file !== newest) {
+    const older = await readIfCheckpoint(newest).catch(() => null);
+    if (older !== null) await Deno.rename(newest, numberedFile(folder, older.checkpoint.step));
+    await Deno.rename(from.file, newest);
+  }
   for (const step of await numberedSteps(folder)) {
     if (step > from.step) await Deno.remove(numberedFile(folder, step));
   }
