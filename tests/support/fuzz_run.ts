@@ -28,7 +28,7 @@ const CONSTANT = 2 ** 26;
  * the heap and the buffers outside it grow by no more than {@linkcode CONSTANT} plus the target's
  * multiple of the file's length, as `Deno.memoryUsage` has them before and after without a collection
  * between (one that happens inside hides garbage, and never what is held); and give arrays within the
- * same bound.
+ * same bound, as long as the shapes beside them say.
  */
 export async function fuzz(inputs: number): Promise<FuzzReport> {
   const faults: string[] = [];
@@ -43,6 +43,7 @@ export async function fuzz(inputs: number): Promise<FuzzReport> {
     try {
       result = await target.read(bytes);
       read++;
+      if (!isWhole(result)) faults.push(`${input}: gave something whose parts do not fit`);
     } catch (error) {
       refused++;
       const fault = faultOf(error);
@@ -82,6 +83,28 @@ function faultOf(error: unknown): string | null {
     return `threw a message that is no line: ${JSON.stringify(error.message.slice(0, 700))}`;
   }
   return null;
+}
+
+/** Whether every tensor, picture and dataset in what a reader gave has as many values as its sizes say. */
+function isWhole(result: unknown): boolean {
+  if (ArrayBuffer.isView(result) || typeof result !== "object" || result === null) return true;
+  if (result instanceof Map) return [...result.values()].every(isWhole);
+  const product = (sizes: unknown) =>
+    (sizes as readonly number[]).reduce((total, size) => total * size, 1);
+  const has = result as Readonly<Record<string, unknown>>;
+  const lengthOf = (name: string) => (has[name] as ArrayLike<number>).length;
+  if ("imageShape" in has) {
+    const size = Number(has.count) * product(has.imageShape);
+    const labels = [...has.labels as Uint8Array];
+    return size > 0 && lengthOf("pixels") === size && labels.length === has.count &&
+      labels.every((label) => label < Number(has.classes));
+  }
+  if ("channels" in has) {
+    const size = product([has.width, has.height, has.channels]);
+    return size > 0 && lengthOf("data") === size;
+  }
+  if ("shape" in has) return lengthOf("data") === product(has.shape);
+  return Object.values(has).every(isWhole);
 }
 
 /** Bytes of the arrays in what a reader gave; one buffer counts once. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
+import { deflateRawSync, deflateSync, gzipSync, inflateSync } from "node:zlib";
 import { encodeApng } from "../../src/data/apng.ts";
 import { cifar10From } from "../../src/data/cifar10.ts";
 import { decodePicture } from "../../src/data/decode_picture.ts";
@@ -72,7 +72,9 @@ function damagedHeader(file: Uint8Array, draws: Draws): Uint8Array {
   const metadata = header.__metadata__ as Record<string, string> | undefined;
   let changed: unknown;
   if (metadata !== undefined && draws.below(2) === 0) {
-    const key = draws.oneOf(Object.keys(metadata));
+    // The config is where most can go wrong.
+    const config = "unet" in metadata ? ["unet", "unet", "unet"] : [];
+    const key = draws.oneOf([...Object.keys(metadata), ...config]);
     const inner = key === "format" ? metadata[key] : mutatedJson(JSON.parse(metadata[key]), draws);
     const value = draws.below(4) === 0
       ? new TextDecoder().decode(mutated(new TextEncoder().encode(metadata[key]), draws, []))
@@ -87,10 +89,37 @@ function damagedHeader(file: Uint8Array, draws: Draws): Uint8Array {
   return joined(prefix, json, file.subarray(8 + length));
 }
 
+/** Damages, swaps, repeats or drops segments of a JPEG file before its picture, or what comes after. */
+function damagedSegments(file: Uint8Array, draws: Draws): Uint8Array {
+  const segments: Uint8Array[] = [];
+  let at = 2;
+  while (file[at + 1] !== 0xda) {
+    const end = at + 2 + 256 * file[at + 2] + file[at + 3];
+    segments.push(file.subarray(at, end));
+    at = end;
+  }
+  const frame = segments.findIndex(([, marker]) => marker >= 0xc0 && marker <= 0xc2);
+  const chosen = draws.below(2) === 0 ? frame : draws.below(segments.length);
+  const how = draws.below(6);
+  if (how === 0) segments.splice(chosen, 1);
+  if (how === 1) segments.splice(chosen, 0, segments[chosen]);
+  if (how === 2) segments.splice(draws.below(segments.length), 0, ...segments.splice(chosen, 1));
+  if (how === 3) segments[chosen] = mutated(segments[chosen], draws, segments);
+  if (how === 4) {
+    const copy = segments[chosen].slice();
+    copy[4 + draws.below(copy.length - 4)] = draws.oneOf([0, 1, 2, 0x11, 0x14, 0x41, 64, 128, 255]);
+    segments[chosen] = copy;
+  }
+  const rest = file.subarray(at);
+  const picture = how === 5 ? mutated(rest, draws, [rest]) : rest;
+  return joined(file.subarray(0, 2), ...segments, picture);
+}
+
 /** Damages, swaps, repeats or drops chunks of a PNG file, or its pixels before compression. */
 function damagedChunks(file: Uint8Array, draws: Draws): Uint8Array {
   const chunks: PngChunk[] = readPngChunks(file, "valid");
-  const at = draws.below(chunks.length);
+  const pixels = chunks.findIndex(({ type }) => type === "IDAT");
+  const at = draws.below(3) === 0 ? pixels : draws.below(chunks.length);
   const { type, data } = chunks[at];
   const how = draws.below(6);
   if (how === 0) chunks.splice(at, 1);
@@ -101,9 +130,13 @@ function damagedChunks(file: Uint8Array, draws: Draws): Uint8Array {
     chunks[at] = { type: draws.oneOf(types), data };
   }
   if (how === 4) chunks[at] = { type, data: mutated(data, draws, chunks.map((c) => c.data)) };
-  if (how === 5) {
-    const rows = Uint8Array.from({ length: draws.below(200) }, () => draws.below(256) % 7);
-    chunks[at] = { type: "IDAT", data: new Uint8Array(deflateSync(rows)) };
+  if (how === 5 && type === "IDAT") {
+    // As long as they were, so that rows, filters and palette numbers are looked at.
+    const rows = new Uint8Array(inflateSync(data));
+    for (let i = 1 + draws.below(4); i > 0; i--) {
+      rows[draws.below(rows.length)] = draws.oneOf([0, 1, 2, 3, 4, 5, 127, 255]);
+    }
+    chunks[at] = { type, data: new Uint8Array(deflateSync(rows)) };
   }
   return writePngChunks(chunks);
 }
@@ -189,7 +222,7 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   {
     name: "JPEG",
     files: JPEGS,
-    damage: (file, draws) => mutated(file.subarray(0, 200), draws, [file.subarray(200)]),
+    damage: damagedSegments,
     read: decodeJpeg,
     // Eight blocks of 64 coefficients of 4 bytes to a byte, in 3 components, and each an object.
     perByte: 2 ** 14,
