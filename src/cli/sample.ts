@@ -12,7 +12,8 @@ import { helpText, parseFlags } from "./flags.ts";
 import { FrameRecorder } from "./frame_recorder.ts";
 import { mergeFiles, partFiles } from "./merge.ts";
 import { modelHash } from "./model_hash.ts";
-import { exists, readCheckpoint } from "./run_folder.ts";
+import { readModel } from "./read_model.ts";
+import { exists } from "./run_folder.ts";
 import {
   type GridLook,
   makeFolders,
@@ -76,7 +77,7 @@ interface Task {
 async function draw(flags: SampleFlags): Promise<void> {
   const path = flags.model ?? flags.checkpoint ??
     (await exists(SHIPPED[0]) ? SHIPPED[0] : SHIPPED[1]);
-  const { file, checkpoint } = await readCheckpoint(path);
+  const { file, checkpoint } = await readModel(path);
   const weights = weightsOf(checkpoint, flags.weights, file);
   const choice = sampleChoice(flags, checkpoint.unet, path);
   samplingProcess(checkpoint.unet, checkpoint.schedule, { ...flags, ...choice });
