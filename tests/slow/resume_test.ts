@@ -18,9 +18,10 @@ gpuTest("a run that is killed twenty times is bit for bit the run that was not",
     const figures = await checkKilledRun(folder, [...flags, "--sample-every", "10"], {
       kills: 20,
       seed: 2,
-      window: [0, 1500],
+      window: [0, 4000],
     });
     print(JSON.stringify(figures));
     assert(figures.midWrite > 0, "no kill met a file that was being written");
+    assert(figures.steps > 10, `it came to step ${figures.steps} alone`);
   });
 });
