@@ -1,6 +1,6 @@
 /**
  * The classifier of 28×28 grey images whose opinion and features samples are judged by: three
- * convolutions with stride 2, a hidden layer of 64 features, a linear layer to the classes.
+ * convolutions with stride 2, whose 64 channels give the features, a hidden layer, the classes.
  *
  * @module
  */
@@ -9,12 +9,13 @@ import { groupNorm, groupNormBackward, type GroupNormOptions } from "../referenc
 import { linear, linearBackward } from "../reference/nn/linear.ts";
 import { reshape } from "../reference/nn/permute.ts";
 import { silu, siluBackward } from "../reference/nn/silu.ts";
+import { zerosLike } from "../reference/nn/zeros_like.ts";
 import { initialTensor, type Parameters, type ParameterSpec } from "../spec/unet_parameters.ts";
 import { columnsConv, columnsConvBackward } from "./columns_conv.ts";
 
 /** `[C, H, W]` of the images that the classifier takes. */
 export const CLASSIFIER_IMAGE: readonly [number, number, number] = [1, 28, 28];
-/** Number of features, the values that the last layer reads. */
+/** Number of features: the channels of the last convolution. */
 export const FEATURES = 64;
 /** Number of classes. */
 export const CLASSES = 10;
@@ -31,10 +32,12 @@ interface ConvSpec {
 const CONVS: readonly ConvSpec[] = [
   { name: "conv1", norm: "norm1", inChannels: 1, outChannels: 16, kernel: 5 },
   { name: "conv2", norm: "norm2", inChannels: 16, outChannels: 32, kernel: 3 },
-  { name: "conv3", norm: "norm3", inChannels: 32, outChannels: 64, kernel: 3 },
+  { name: "conv3", norm: "norm3", inChannels: 32, outChannels: FEATURES, kernel: 3 },
 ];
 /** Values of an image after the convolutions: 64 channels of 4 by 4. */
-const FLAT = 64 * 4 * 4;
+const FLAT = FEATURES * 4 * 4;
+/** Values that the last layer reads. */
+const HIDDEN = 64;
 const NORM: GroupNormOptions = { groups: 4, eps: 1e-5 };
 
 function convOptions({ kernel }: ConvSpec): { stride: number; padding: number } {
@@ -48,8 +51,8 @@ export const CLASSIFIER_PARAMETERS: readonly ParameterSpec[] = [
     { name: `${norm}.weight`, shape: [outChannels], initialiser: "ones" },
     { name: `${norm}.bias`, shape: [outChannels], initialiser: "zeros" },
   ]),
-  ...weightAndBias("hidden", [FEATURES, FLAT]),
-  ...weightAndBias("output", [CLASSES, FEATURES]),
+  ...weightAndBias("hidden", [HIDDEN, FLAT]),
+  ...weightAndBias("output", [CLASSES, HIDDEN]),
 ];
 
 function weightAndBias(name: string, shape: readonly number[]): ParameterSpec[] {
@@ -68,7 +71,10 @@ export function initialClassifier(seed: number): Parameters {
 
 /** What the classifier makes of images. */
 export interface Classification {
-  /** `[N, 64]`: the values that the last layer reads. */
+  /**
+   * `[N, 64]`: the mean over positions of each channel after the last convolution, its norm and SiLU. Later
+   * values would say more of the class and less of the image: grain, for one, is lost on them.
+   */
   readonly features: Tensor;
   /** `[N, 10]`: logarithms of the classes' probabilities, up to a constant per image. */
   readonly logits: Tensor;
@@ -106,12 +112,12 @@ export function classify(parameters: Parameters, images: Tensor): ClassifierPass
   const last = x.shape;
   const flat = reshape(x, [N, FLAT]);
   const hidden = linear(flat, of("hidden.weight"), of("hidden.bias"));
-  const features = silu(hidden);
-  const logits = linear(features, of("output.weight"), of("output.bias"));
+  const active = silu(hidden);
+  const logits = linear(active, of("output.weight"), of("output.bias"));
 
   const backward = (dLogits: Tensor): Parameters => {
     const gradients = new Map<string, Tensor>();
-    const output = linearBackward(dLogits, features, of("output.weight"));
+    const output = linearBackward(dLogits, active, of("output.weight"));
     gradients.set("output.weight", output.dWeight).set("output.bias", output.dBias);
     const inner = linearBackward(siluBackward(output.dX, hidden), flat, of("hidden.weight"));
     gradients.set("hidden.weight", inner.dWeight).set("hidden.bias", inner.dBias);
@@ -137,5 +143,17 @@ export function classify(parameters: Parameters, images: Tensor): ClassifierPass
     }
     return gradients;
   };
-  return { features, logits, backward };
+  return { features: channelMeans(x), logits, backward };
+}
+
+/** `[N, C]`: the mean of each channel of `[N, C, H, W]`. */
+function channelMeans(x: Tensor): Tensor {
+  const [N, C, H, W] = x.shape;
+  const means = zerosLike(x, [N, C]);
+  for (let row = 0; row < N * C; row++) {
+    let sum = 0;
+    for (let i = row * H * W; i < (row + 1) * H * W; i++) sum += x.data[i];
+    means.data[row] = sum / (H * W);
+  }
+  return means;
 }

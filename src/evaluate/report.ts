@@ -83,7 +83,7 @@ function sampleLines({ count, classifier, figures, training }: SampleReport): st
     ...figures.accuracy === null ? [] : [
       row("class accuracy", ({ accuracy }) => accuracy === null ? "" : percent(accuracy.share)),
     ],
-    row("Fréchet distance", ({ frechet }) => frechet.toFixed(3)),
+    row("Fréchet distance", ({ frechet }) => frechet.toFixed(4)),
     row("precision", ({ precision }) => precision.toFixed(4)),
     row("recall", ({ recall }) => recall.toFixed(4)),
     ...classes === undefined ? [] : [`class accuracy by class: ${classes.join("  ")}`],

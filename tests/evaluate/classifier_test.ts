@@ -1,5 +1,11 @@
 /** The classifier: its gradients, its file, and the one that is shipped. */
-import { assertEquals, assertGreater, assertGreaterOrEqual, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertGreaterOrEqual,
+  assertThrows,
+} from "@std/assert";
 import {
   CLASSIFIER_PARAMETERS,
   classify,
@@ -10,6 +16,7 @@ import { accuracyOf, judge } from "../../src/evaluate/quality.ts";
 import { ArgumentError } from "../../src/math/errors.ts";
 import { normalTensor, streamOf } from "../../src/math/noise.ts";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
+import * as nn from "../../src/reference/nn/mod.ts";
 import { FormatError } from "../../src/spec/format_error.ts";
 import { encodeSafetensors } from "../../src/spec/safetensors.ts";
 import { Bound } from "../support/bound.ts";
@@ -45,6 +52,37 @@ Deno.test("classify's backward gives the gradient of the logits by every paramet
     bound.check(dot(gradients.get(name)!, direction), difference.derivative, difference.bound);
   });
   bound.settle(name);
+});
+
+Deno.test("classify gives the network of the card, and the channels' means as features", () => {
+  const images = inDouble(normals(0, 0, [3, 1, 28, 28]));
+  const parameters = new Map(
+    [...allInDouble(initialClassifier(0))].map(([name, p], k) =>
+      [name, moved(p, 0.1, normals(1, k, p.shape))] as const
+    ),
+  );
+  const of = (name: string) => parameters.get(name)!;
+  let x: Tensor = images;
+  for (const [k, pad] of [[1, 2], [2, 1], [3, 1]]) {
+    const options = { stride: 2, padding: [pad, pad, pad, pad] as const };
+    const y = nn.conv2d(x, of(`conv${k}.weight`), of(`conv${k}.bias`), options);
+    const norm = { groups: 4, eps: 1e-5 };
+    x = nn.silu(nn.groupNorm(y, of(`norm${k}.weight`), of(`norm${k}.bias`), norm));
+  }
+  assertEquals(x.shape, [3, 64, 4, 4]);
+  const flat = nn.reshape(x, [3, 1024]);
+  const hidden = nn.silu(nn.linear(flat, of("hidden.weight"), of("hidden.bias")));
+  const logits = nn.linear(hidden, of("output.weight"), of("output.bias"));
+  const means = Array.from(
+    { length: 3 * 64 },
+    (_, row) => x.data.slice(16 * row, 16 * row + 16).reduce((a, b) => a + b, 0) / 16,
+  );
+  const found = classify(parameters, images);
+  // Some 4000 roundings of 2^−53 on values of up to 10, through three norms that may magnify them tenfold.
+  const near = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+    Array.from(a).every((value, i) => Math.abs(value - b[i]) < 4000 * 2 ** -53 * 10 * 1000);
+  assert(near(found.features.data, means) && near(found.logits.data, logits.data));
+  assertEquals([found.features.shape, found.logits.shape], [[3, 64], [3, 10]]);
 });
 
 Deno.test("an image is classified the same alone and among others", () => {
