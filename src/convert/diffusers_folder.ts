@@ -87,7 +87,7 @@ export async function readDiffusersFolder(folder: string): Promise<DiffusersMode
   );
   const training = `${folder}/${PIPELINE.training}`;
   const json = await readJsonIfThere(training);
-  const facts = json === null ? null : decodeTrainingFacts(json, training);
+  const facts = json === null ? null : naming(training, () => decodeTrainingFacts(json));
   const { schedule, prediction } = naming(training, () => processOf(scheduler, facts));
   const checkpoint = facts === null
     ? { unet: config, schedule, step: 0, seed: 0, train: {}, ema: parameters }

@@ -70,30 +70,28 @@ function optimizerOf(train: RunOptions): Record<string, unknown> {
 /**
  * Reads `training_state.json`.
  *
- * @throws {FormatError} naming what is wrong with it.
+ * @throws {FormatError | ArgumentError} naming what is wrong with it.
  */
-export function decodeTrainingFacts(json: unknown, where: string): TrainingFacts {
+export function decodeTrainingFacts(json: unknown): TrainingFacts {
   if (!isRecord(json) || json.format !== FORMAT || json.version !== VERSION) {
     throw new FormatError(
-      `Expected format "${FORMAT}" and version ${VERSION} in ${where} but got ` +
+      `Expected format "${FORMAT}" and version ${VERSION} but got ` +
         (isRecord(json) ? `${show(json.format)} and ${show(json.version)}` : show(json)),
     );
   }
   const { weights, schedule, train } = json;
   if (weights !== "ema" && weights !== "raw") {
-    throw new FormatError(`Expected weights "ema" or "raw" in ${where} but got ${show(weights)}`);
+    throw new FormatError(`Expected weights "ema" or "raw" but got ${show(weights)}`);
   }
   if (!isSchedule(schedule)) {
-    throw new FormatError(`Expected a schedule with a kind in ${where} but got ${show(schedule)}`);
+    throw new FormatError(`Expected a schedule with a kind but got ${show(schedule)}`);
   }
   if (!isRunOptions(train)) {
     throw new FormatError(
-      `Expected train to be an object of texts, numbers and switches in ${where} but got ` +
-        show(train),
+      `Expected train to be an object of texts, numbers and switches but got ${show(train)}`,
     );
   }
-  const count = (name: string) =>
-    checkInteger(`${name} of ${where}`, json[name], 0, Number.MAX_SAFE_INTEGER);
+  const count = (name: string) => checkInteger(name, json[name], 0, Number.MAX_SAFE_INTEGER);
   return { weights, step: count("step"), seed: count("seed"), schedule, train };
 }
 
