@@ -100,9 +100,19 @@ export class Judge {
     return referenceResult(request, this.#context);
   }
 
+  /** The process of a request. @throws {Error} if it has none. */
+  scheduleOf(request: Request): Schedule {
+    return scheduleField({ path: "", values: request, context: this.#context });
+  }
+
+  /** The reference's result with other tables. */
+  referenceWith(request: Request, schedule: Schedule): Result {
+    return referenceResult(request, contextWith(new OneSchedule(schedule)));
+  }
+
   /** The process of a request with the errors of tables made on `road` from the rule on. */
   ruleSchedule(request: Request, road: Road): JudgedSchedule {
-    const schedule = scheduleField({ path: "", values: request, context: this.#context });
+    const schedule = this.scheduleOf(request);
     const u = coefficientUnit(this.#precision, road);
     // The reference has read it: the JSON has the config's form.
     const config = request.schedule as ScheduleConfig;
@@ -111,7 +121,7 @@ export class Judge {
 
   /** The process of a request by the candidate's own ᾱ. */
   ownSchedule(request: Request, alphaBar: readonly number[]): JudgedSchedule {
-    const schedule = scheduleField({ path: "", values: request, context: this.#context });
+    const schedule = this.scheduleOf(request);
     return ownTables(schedule, alphaBar, coefficientUnit(this.#precision, "own"));
   }
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { BrokenError, type Candidate, type CandidateAnswer } from "./candidate.ts";
-import { causeOf } from "./causes.ts";
+import { causeOf, type Evidence } from "./causes/mod.ts";
 import type { Request } from "./draw/parts.ts";
 import { BOUNDS } from "./bounds/mod.ts";
 import { compare, type Comparison, hasSchedule, Judge, type JudgedSchedule } from "./judge.ts";
@@ -20,29 +20,20 @@ export type Outcome =
   | { readonly kind: "within"; readonly worst: number }
   | { readonly kind: "beyond"; readonly failure: Failure; readonly evidence: Evidence };
 
-/** A wrong answer to a request. */
-export interface Evidence {
-  /** The request. */
-  readonly request: Request;
-  /** The candidate's result. */
-  readonly result: unknown;
-  /** Tables of the candidate's own that it was judged with. */
-  readonly own: JudgedSchedule | undefined;
-}
-
 /** How many of the candidate's own tables are remembered. */
 const MAX_TABLES = 64;
 
 /** A candidate and what is known of it. */
 export class Session {
+  /** The candidate. */
+  readonly candidate: Candidate;
   readonly judge: Judge;
   readonly #precision: Precision;
-  readonly #candidate: Candidate;
   readonly #tables = new Map<string, JudgedSchedule | undefined>();
   #ownTables = false;
 
   constructor(candidate: Candidate, precision: Precision) {
-    this.#candidate = candidate;
+    this.candidate = candidate;
     this.#precision = precision;
     this.judge = new Judge(precision);
   }
@@ -59,7 +50,7 @@ export class Session {
     } catch {
       return { kind: "undefined" };
     }
-    const answer = await this.#candidate.ask(request);
+    const answer = await this.candidate.ask(request);
     if (!answer.ok) return refusal(request, answer);
     return await this.#judged(request, answer.result);
   }
@@ -75,7 +66,7 @@ export class Session {
       if (request.op === "schedule") this.#ownTables = true;
       return { kind: "within", worst: loose.worst };
     }
-    const evidence = { request, result, own: this.#ownTables ? own : undefined };
+    const evidence = { request, result };
     const shown = this.#ownTables ? loose : strict;
     return { kind: "beyond", failure: failureOf(request, shown), evidence };
   }
@@ -83,7 +74,7 @@ export class Session {
   /** The candidate's own tables for the schedule of a request, if float32 explains them. */
   async #tablesOf(request: Request): Promise<JudgedSchedule | undefined> {
     if (!hasSchedule(request) || request.op === "schedule") return undefined;
-    if (!this.#candidate.ops.includes("schedule") || this.#precision === "f64") return undefined;
+    if (!this.candidate.ops.includes("schedule") || this.#precision === "f64") return undefined;
     const key = JSON.stringify(request.schedule);
     if (this.#tables.has(key)) return this.#tables.get(key);
     if (this.#tables.size >= MAX_TABLES) this.#tables.clear();
@@ -94,7 +85,7 @@ export class Session {
 
   async #askTables(request: Request): Promise<JudgedSchedule | undefined> {
     const ask: Request = { op: "schedule", schedule: request.schedule };
-    const answer = await this.#candidate.ask(ask);
+    const answer = await this.candidate.ask(ask);
     if (!answer.ok) return undefined;
     const { leaves, boundOf } = this.judge.expectation(ask, "own");
     const relevant = leaves.filter(({ path }) => path === "alphaBar");
@@ -118,11 +109,7 @@ function refusal(request: Request, answer: CandidateAnswer & { readonly ok: fals
     ...noDifference(request),
     message: `refuses a request that it should answer: ${code}: ${message}`,
   };
-  return {
-    kind: "beyond",
-    failure,
-    evidence: { request, result: undefined, own: undefined },
-  };
+  return { kind: "beyond", failure, evidence: { request, result: undefined } };
 }
 
 function noDifference(request: Request): Failure {

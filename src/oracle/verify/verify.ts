@@ -6,11 +6,13 @@
 import { unexpected } from "../../math/errors.ts";
 import { ops as OPS } from "../ops/mod.ts";
 import { BrokenError, type Candidate } from "./candidate.ts";
+import type { Evidence } from "./causes/mod.ts";
 import { DRAWS } from "./draw/mod.ts";
 import { type Cell, type Fc, Parts, type Request } from "./draw/parts.ts";
 import type { Precision } from "./model.ts";
+import { reductions } from "./reduce.ts";
 import { type Failure, type OpReport, overall, type Report } from "./report.ts";
-import { brokenFailure, type Evidence, Session } from "./session.ts";
+import { brokenFailure, Session } from "./session.ts";
 
 /** How a candidate is verified. */
 export interface VerifyOptions {
@@ -35,13 +37,11 @@ export const DEFAULT_SEED = 20200619;
 const MIN_RUNS = 5;
 /** Most requests that are spent on making a failing one smaller. */
 const MAX_SHRINKS = 3000;
+/** How often a candidate that breaks on smaller requests is started again. */
+const MAX_RESTARTS = 20;
 
-/** A candidate, or what starts one: then one that broke is started again for the next operation. */
+/** A candidate, or what starts one: then one that broke is started again. */
 export type CandidateSource = Candidate | (() => Promise<Candidate>);
-
-async function loadFastCheck(): Promise<Fc> {
-  return await import("fast-check");
-}
 
 /** What was found of one operation so far. */
 interface Findings {
@@ -49,73 +49,167 @@ interface Findings {
   worst: number;
   readonly unsupported: Set<string>;
   failure: Failure | null;
-  broke: BrokenError | null;
+  broke: boolean;
+}
+
+function nothingFound(): Findings {
+  return { requests: 0, worst: 0, unsupported: new Set(), failure: null, broke: false };
+}
+
+/** A candidate that is started again when it broke. */
+class Harness {
+  readonly #source: CandidateSource;
+  readonly #precision: Precision;
+  #session: Session;
+  #ownTables = false;
+  #gone: string | null = null;
+
+  private constructor(source: CandidateSource, precision: Precision, session: Session) {
+    this.#source = source;
+    this.#precision = precision;
+    this.#session = session;
+  }
+
+  static async open(source: CandidateSource, precision: Precision): Promise<Harness> {
+    const candidate = typeof source === "function" ? await source() : source;
+    return new Harness(source, precision, new Session(candidate, precision));
+  }
+
+  get session(): Session {
+    return this.#session;
+  }
+
+  /** Why the candidate cannot be asked any more, or null. */
+  get gone(): string | null {
+    return this.#gone;
+  }
+
+  get ownTables(): boolean {
+    return this.#ownTables || this.#session.ownTables;
+  }
+
+  /** Starts the candidate again if that is possible. */
+  async restart(): Promise<void> {
+    this.#ownTables = this.ownTables;
+    if (typeof this.#source !== "function") {
+      this.#gone = "the candidate broke before";
+      return;
+    }
+    try {
+      this.#session = new Session(await this.#source(), this.#precision);
+    } catch (error) {
+      this.#gone = `the candidate did not start again: ${String(error)}`;
+    }
+  }
+}
+
+/** A failing request, made smaller as long as smaller ones fail. */
+class Shrinking {
+  first: Evidence | null = null;
+  smallest: Evidence | null = null;
+  count = 0;
+  #restarts = 0;
+
+  /** Notes a failing request. */
+  note(evidence: Evidence): void {
+    this.first ??= evidence;
+    this.smallest = evidence;
+  }
+
+  /** Whether enough was tried. */
+  get over(): boolean {
+    return this.first !== null && ++this.count > MAX_SHRINKS;
+  }
+
+  /** Whether the candidate may be started again, having broken on a smaller request. */
+  get mayRestart(): boolean {
+    return this.first !== null && ++this.#restarts <= MAX_RESTARTS;
+  }
+}
+
+/** Asks one request and notes what came of it. @returns the failure, or why there was nothing. */
+async function examine(
+  harness: Harness,
+  label: string,
+  request: Request,
+  shrinking: Shrinking,
+  findings: Findings,
+): Promise<"undefined" | "passed" | "failed"> {
+  if (findings.broke || harness.gone !== null || shrinking.over) return "passed";
+  try {
+    const outcome = await harness.session.examine(request);
+    const counts = shrinking.first === null;
+    switch (outcome.kind) {
+      case "undefined":
+        return "undefined";
+      case "unsupported":
+        findings.unsupported.add([label, outcome.message].filter((s) => s !== "").join(": "));
+        return "passed";
+      case "within":
+        if (counts) findings.requests++;
+        if (counts) findings.worst = Math.max(findings.worst, outcome.worst);
+        return "passed";
+      case "beyond":
+        if (counts) findings.requests++;
+        shrinking.note(outcome.evidence);
+        findings.failure = outcome.failure;
+        return "failed";
+    }
+  } catch (error) {
+    if (!(error instanceof BrokenError)) throw error;
+    if (shrinking.mayRestart) await harness.restart();
+    else if (shrinking.first === null) {
+      findings.broke = true;
+      findings.failure = brokenFailure(request, error);
+    }
+    return "passed";
+  }
 }
 
 /** Draws the requests of one cell; stops at the first failure, which is shrunk. */
 async function runCell(
   fc: Fc,
-  session: Session,
+  harness: Harness,
   cell: Cell,
   runs: number,
   seed: number,
   findings: Findings,
 ): Promise<void> {
-  let first: Evidence | null = null, smallest: Evidence | null = null, shrinks = 0;
+  const shrinking = new Shrinking();
+  const ask = (request: Request) => examine(harness, cell.label, request, shrinking, findings);
   const property = fc.asyncProperty(cell.requests, async (request: Request) => {
-    // Once the candidate broke, or shrinking took long enough, every further request passes.
-    if (findings.broke !== null) return;
-    if (first !== null && ++shrinks > MAX_SHRINKS) return;
-    try {
-      const outcome = await session.examine(request);
-      // Another request is drawn instead.
-      if (outcome.kind === "undefined") return fc.pre(false);
-      if (outcome.kind === "unsupported") {
-        findings.unsupported.add([cell.label, outcome.message].filter((s) => s !== "").join(": "));
-        return;
-      }
-      if (first === null) findings.requests++;
-      if (outcome.kind === "within") {
-        if (first === null) findings.worst = Math.max(findings.worst, outcome.worst);
-      } else {
-        first ??= outcome.evidence;
-        smallest = outcome.evidence;
-        findings.failure = outcome.failure;
-        throw new Error(outcome.failure.message);
-      }
-    } catch (error) {
-      if (!(error instanceof BrokenError)) throw error;
-      findings.broke = error;
-      findings.failure ??= brokenFailure(request, error);
-    }
+    const found = await ask(request);
+    // Another request is drawn instead.
+    if (found === "undefined") fc.pre(false);
+    if (found === "failed") throw new Error("beyond its bound");
   });
   await fc.check(property, { numRuns: runs, seed });
-  if (findings.failure !== null && first !== null && smallest !== null) {
-    findings.failure = session.explained(findings.failure, [smallest, first]);
+  if (shrinking.smallest === null || shrinking.first === null || findings.failure === null) return;
+  for (const smaller of reductions(shrinking.smallest.request)) {
+    if (await ask(smaller) === "failed") break;
   }
+  findings.failure = harness.session.explained(findings.failure, [
+    shrinking.smallest,
+    shrinking.first,
+  ]);
 }
 
 async function runOp(
   fc: Fc,
-  session: Session,
+  harness: Harness,
   op: string,
   runs: number,
   seed: number,
-): Promise<Findings> {
-  const findings: Findings = {
-    requests: 0,
-    worst: 0,
-    unsupported: new Set(),
-    failure: null,
-    broke: null,
-  };
+): Promise<OpReport> {
+  const findings = nothingFound();
   const cells = DRAWS[op](new Parts(fc));
   const perCell = Math.max(MIN_RUNS, Math.ceil(runs / cells.length));
   for (const [k, cell] of cells.entries()) {
-    await runCell(fc, session, cell, perCell, seed + 7919 * k, findings);
-    if (findings.failure !== null || findings.broke !== null) break;
+    await runCell(fc, harness, cell, perCell, seed + 7919 * k, findings);
+    if (findings.failure !== null) break;
   }
-  return findings;
+  if (findings.broke) await harness.restart();
+  return reportOf(op, findings);
 }
 
 /** Most of the options not covered that are listed. */
@@ -125,7 +219,7 @@ function reportOf(op: string, findings: Findings): OpReport {
   const { requests, worst, failure, broke, unsupported } = findings;
   const listed = [...unsupported].slice(0, MAX_LISTED);
   if (unsupported.size > MAX_LISTED) listed.push(`and ${unsupported.size - MAX_LISTED} more`);
-  const verdict = broke !== null
+  const verdict = broke
     ? "broke"
     : failure !== null
     ? "deviates"
@@ -139,6 +233,10 @@ function notCovered(op: string, why: string): OpReport {
   return { op, verdict: "not covered", requests: 0, worst: 0, notCovered: [why], failure: null };
 }
 
+const FLOAT32_TABLES =
+  "its tables are a float32 cumulative product (1 − ᾱ cancels near t = 1): steps were judged with " +
+  "its own ᾱ";
+
 /**
  * Verifies a candidate against the reference.
  *
@@ -150,76 +248,58 @@ export async function verify(
   options: VerifyOptions = {},
 ): Promise<Report> {
   const { runs = DEFAULT_RUNS, seed = DEFAULT_SEED, precision = "f32" } = options;
-  const chosen = options.ops ?? Object.keys(OPS);
-  for (const op of chosen) if (!Object.hasOwn(OPS, op)) unexpected("an op of the protocol", op);
-  const fc = await loadFastCheck();
-  const open = typeof source === "function" ? source : () => Promise.resolve(source);
-  let candidate = await open(), session = new Session(candidate, precision);
+  const all = Object.keys(OPS), chosen = options.ops ?? all;
+  for (const op of chosen) if (!all.includes(op)) unexpected(`one of ${all.join(", ")}`, op);
+  // Only who verifies needs it.
+  const fc = await import("fast-check");
+  const harness = await Harness.open(source, precision);
+  const { candidate } = harness.session;
   const reports: OpReport[] = [];
-  let ownTables = false, gone: string | null = null;
-  for (const [k, op] of Object.keys(OPS).entries()) {
+  for (const [k, op] of all.entries()) {
     if (!chosen.includes(op)) continue;
     if (!candidate.ops.includes(op)) reports.push(notCovered(op, "the candidate does not list it"));
     else if (!Object.hasOwn(DRAWS, op)) {
       reports.push(notCovered(op, "no requests are drawn for it"));
-    } else if (gone !== null) reports.push(notCovered(op, gone));
+    } else if (harness.gone !== null) reports.push(notCovered(op, harness.gone));
     else {
       options.onOp?.(op);
-      const findings = await runOp(fc, session, op, runs, seed + 104729 * k);
-      reports.push(reportOf(op, findings));
-      ownTables ||= session.ownTables;
-      if (findings.broke === null) continue;
-      if (typeof source !== "function") gone = `the candidate broke on ${op}`;
-      else {
-        try {
-          candidate = await open();
-          session = new Session(candidate, precision);
-        } catch (error) {
-          gone = `the candidate did not start again: ${String(error)}`;
-        }
-      }
+      reports.push(await runOp(fc, harness, op, runs, seed + 104729 * k));
     }
   }
-  const notes = ownTables
-    ? [
-      "its tables are a float32 cumulative product (1 − ᾱ cancels near t = 1): " +
-      "steps were judged with its own ᾱ",
-    ]
-    : [];
   return {
     candidate: candidate.name,
     precision,
     seed,
     runs,
     ops: reports,
-    notes,
+    notes: harness.ownTables ? [FLOAT32_TABLES] : [],
     verdict: overall(reports),
   };
 }
 
-/** Judges one request again. @throws {BrokenError} if the candidate breaks. */
+/**
+ * Judges one request again.
+ *
+ * @throws {ArgumentError} for an operation that no requests are drawn for.
+ * @throws {BrokenError} if the candidate breaks.
+ */
 export async function replay(
   candidate: Candidate,
-  request: Request,
+  request: Readonly<Record<string, unknown>> & { readonly op: string },
   precision: Precision = "f32",
 ): Promise<OpReport> {
-  if (!Object.hasOwn(DRAWS, request.op)) {
-    unexpected("an op that requests are drawn for", request.op);
-  }
-  const session = new Session(candidate, precision);
+  const { op } = request;
+  if (!Object.hasOwn(DRAWS, op)) unexpected(`one of ${Object.keys(DRAWS).join(", ")}`, op);
+  const session = new Session(candidate, precision), findings = nothingFound();
   const outcome = await session.examine(request);
-  const judged = outcome.kind === "within" || outcome.kind === "beyond";
-  const findings: Findings = {
-    requests: judged ? 1 : 0,
-    worst: 0,
-    unsupported: new Set(),
-    failure: null,
-    broke: null,
-  };
   if (outcome.kind === "unsupported") findings.unsupported.add(outcome.message);
-  if (outcome.kind === "within") findings.worst = outcome.worst;
+  if (outcome.kind === "within") {
+    findings.requests++;
+    findings.worst = outcome.worst;
+  }
   if (outcome.kind === "beyond") {
+    findings.requests++;
     findings.failure = session.explained(outcome.failure, [outcome.evidence]);
   }
-  return reportOf(request.op, findings);
+  return reportOf(op, findings);
 }
