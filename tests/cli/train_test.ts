@@ -48,6 +48,7 @@ Deno.test("a run learns, is judged with raw and averaged weights, and leaves wha
       folder,
       ...[...MICRO_FLAGS, "--steps", "60", "--lr", "0.01", "--out", "run", "--ema", "0.9"],
       ...["--eval", "8", "--samples", "5", "--sample-steps", "3", "--seed", "4"],
+      ...["--sample-every", "60"],
     );
     assertMatch(stdout, /held-out L_simple after 60 steps on 8 test images: 0\.\d{4} /);
     assertStringIncludes(stdout, "run/samples.png");
@@ -69,6 +70,17 @@ Deno.test("a run learns, is judged with raw and averaged weights, and leaves wha
     // Five images of 8×8, each pixel 11 by 11, in 3 columns and 2 rows with lines of 2.
     const { width, height } = decode(await Deno.readFile(`${folder}/run/samples.png`));
     assertEquals([width, height], [2 + 3 * 90, 2 + 2 * 90]);
+
+    const report = await Deno.readTextFile(`${folder}/run/report.html`);
+    for (const picture of ["samples.png", "samples/step-000060.png"]) {
+      const png = (await Deno.readFile(`${folder}/run/${picture}`)).toBase64();
+      assertStringIncludes(report, `"data:image/png;base64,${png}"`);
+    }
+    // Loss, its four quarters, rate, norm and pace, the raw curves beside the smooth ones.
+    assertEquals([...report.matchAll(/<path /g)].length, 2 + 4 + 1 + 2 + 2);
+    assertStringIncludes(report, `<td>averaged weights</td><td>${ema.toFixed(4)}</td>`);
+    assertStringIncludes(report, "<td>lr</td><td>0.01</td>");
+    assertStringIncludes(report, "<code>train --data data --config unet.json");
   });
 });
 
@@ -91,13 +103,17 @@ Deno.test("a loss that is no longer finite ends the run with advice and code 1",
 });
 
 Deno.test("a run that is interrupted saves itself and goes on as if it had not been", async () => {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) await checkInterrupted(signal);
+});
+
+async function checkInterrupted(signal: Deno.Signal): Promise<void> {
   await inFolder(async (folder) => {
     const flags = [...MICRO_FLAGS, "--out", "run", "--steps", "1000000"];
     const child = startCli(folder, ...flags);
     // Half a second of steps after the first one is done.
     while (!(await exists(`${folder}/run/metrics.jsonl`))) await delay(20);
     await delay(500);
-    child.kill("SIGINT");
+    child.kill(signal);
     const { code, stderr } = await child.output();
     assertEquals(code, 130);
     const message = new TextDecoder().decode(stderr);
@@ -112,4 +128,4 @@ Deno.test("a run that is interrupted saves itself and goes on as if it had not b
       await Deno.readFile(`${folder}/whole/checkpoint.safetensors`),
     );
   });
-});
+}

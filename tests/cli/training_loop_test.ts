@@ -1,12 +1,12 @@
 /**
  * The loop of a training run around trainers that are made up: what it asks of them, saves and says.
  */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { StepResult, Trainer } from "../../src/cli/backend.ts";
 import { MetricsLog } from "../../src/cli/metrics.ts";
 import { exists } from "../../src/cli/run_folder.ts";
 import { FailureError, ProgressLine } from "../../src/cli/terminal.ts";
-import { initialState } from "../../src/cli/trainer.ts";
+import { initialState, trainBatch } from "../../src/cli/trainer.ts";
 import { type TrainingLoop, trainSteps } from "../../src/cli/training_loop.ts";
 import type { ImageDataset } from "../../src/data/image_dataset.ts";
 import { createSchedule } from "../../src/reference/schedule.ts";
@@ -106,6 +106,36 @@ Deno.test("no more than three results are missing at once, and a state is only s
     const lines = (await Deno.readTextFile(`${loop.folder}/metrics.jsonl`)).trimEnd().split("\n");
     const steps = Array.from({ length: 10 }, (_, i) => i + 1);
     assertEquals(lines.map((line) => JSON.parse(line).step), steps);
+  });
+});
+
+Deno.test("a step's line has its own loss by quarter of t, its rate, and a pace where there is one", async () => {
+  const trainer = new LateTrainer((step) => ({ ...fine, losses: [step] }));
+  await withLoop(trainer, async (loop) => {
+    await trainSteps(loop);
+    const text = await Deno.readTextFile(`${loop.folder}/metrics.jsonl`);
+    text.trimEnd().split("\n").forEach((line, i) => {
+      const step = i + 1;
+      const { lossByQuartile, lr, imagesPerSecond } = JSON.parse(line);
+      const [t] = trainBatch(dataset, loop.schedule, 0, i, 1).times;
+      const expected = [null, null, null, null].map((_, q) =>
+        t > 250 * q && t <= 250 * (q + 1) ? step : null
+      );
+      assertEquals(lossByQuartile, expected, `step ${step} at t = ${t}`);
+      assertEquals(lr, step === 1 ? 5e-4 : 1e-3);
+      // After the start, and after a save, which is not part of the pace, a first result only starts the clock.
+      if ([1, 4, 7, 10].includes(step)) assertEquals(imagesPerSecond, null);
+      else assert(imagesPerSecond > 0);
+    });
+  });
+});
+
+Deno.test("a run that is out of time ends after the step under way and is saved", async () => {
+  // A step takes 5 ms and more, three are under way.
+  await withLoop(new LateTrainer(() => fine), async (loop) => {
+    const { step } = await trainSteps({ ...loop, steps: 100_000, time: 100 });
+    assert(step >= 1 && step < 100, `${step} steps`);
+    assertEquals(await savedStep(loop.folder), step);
   });
 });
 
