@@ -46,13 +46,13 @@ export function encodeTrainingFacts(checkpoint: Checkpoint, weights: WeightsKind
   const { step, seed, schedule, train } = checkpoint;
   const json = {
     ...{ format: FORMAT, version: VERSION, weights, step, seed, schedule, train },
-    optimizer: optimizerOf(train),
+    recipe: recipeOf(train),
   };
   return `${JSON.stringify(json, null, 2)}\n`;
 }
 
-/** What PyTorch's optimiser and loop are made with: the same as in `train`, in their words; never read back. */
-function optimizerOf(train: RunOptions): Record<string, unknown> {
+/** How the run is trained, in PyTorch's words: the same as in `train`, and never read back. */
+function recipeOf(train: RunOptions): Record<string, unknown> {
   const { lr = 2e-4, beta1 = 0.9, beta2 = 0.999, warmup = 0, decay = 0, batch = 16 } = train;
   return {
     lr,
@@ -64,6 +64,8 @@ function optimizerOf(train: RunOptions): Record<string, unknown> {
     lr_decay_end: decay,
     ema_decay: train.ema ?? 0.9999,
     batch_size: batch,
+    label_drop: train["label-drop"] ?? 0.1,
+    loss: train.loss ?? "simple",
   };
 }
 
