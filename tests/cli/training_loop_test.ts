@@ -78,7 +78,7 @@ class LateTrainer implements Trainer {
     });
     this.most = Math.max(this.most, this.#waiting.length);
     // As a device does, whether or not anyone waits; not sooner than the next turn.
-    setTimeout(() => this.#waiting.shift()?.(), 5);
+    setTimeout(() => this.#waiting.shift()?.(), 25);
     return promise;
   }
 
@@ -131,7 +131,7 @@ Deno.test("a step's line has its own loss by quarter of t, its rate, and a pace 
 });
 
 Deno.test("a run that is out of time ends after the step under way and is saved", async () => {
-  // A step takes 5 ms and more, three are under way.
+  // A step takes 25 ms and more, three are under way.
   await withLoop(new LateTrainer(() => fine), async (loop) => {
     const { step } = await trainSteps({ ...loop, steps: 100_000, time: 100 });
     assert(step >= 1 && step < 100, `${step} steps`);
