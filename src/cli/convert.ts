@@ -4,7 +4,7 @@
  * @module
  */
 import { isDiffusersFolder, readDiffusersFolder } from "../convert/diffusers_folder.ts";
-import { isThere, readIfThere } from "../convert/files.ts";
+import { isThere, naming, readIfThere } from "../convert/files.ts";
 import { originalStyle, readOriginal } from "../convert/original_file.ts";
 import type { SchedulerSampling } from "../convert/scheduler_config.ts";
 import { writeDiffusersFolder } from "../convert/write_diffusers_folder.ts";
@@ -158,7 +158,7 @@ async function readSource(path: string, size: number | null): Promise<Source> {
 async function readIfOriginal(path: string, sampleSize: number | null): Promise<Source | null> {
   const bytes = path.endsWith(".safetensors") ? await readIfThere(path) : null;
   if (bytes === null) return null;
-  const { tensors } = decodeSafetensors(bytes);
+  const { tensors } = naming(path, () => decodeSafetensors(bytes));
   const style = originalStyle(tensors);
   if (style === null) return null;
   if (sampleSize === null) {
