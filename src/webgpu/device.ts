@@ -53,9 +53,19 @@ export function classify(adapter: string): AdapterClass {
 }
 
 /**
+ * Whether an adapter is Mesa's software renderer behind OpenGL, as a runtime may hand it out where no Vulkan
+ * driver is installed. It calls itself llvmpipe either way; but Vulkan tells its one subgroup size, while
+ * OpenGL has none to tell, for which WebGPU prescribes 4 to 128 (section "GPUAdapterInfo").
+ */
+function isSoftwareOpenGl(info: GPUAdapterInfo): boolean {
+  return /llvmpipe/i.test(describe(info)) && info.subgroupMinSize < info.subgroupMaxSize;
+}
+
+/**
  * Requests an adapter and a device.
  *
- * @throws {NoAdapterError} if there is no WebGPU or no adapter that fits.
+ * @throws {NoAdapterError} if there is no WebGPU or no adapter that fits; a software renderer behind OpenGL,
+ *   on which nothing is tested or measured, does not.
  */
 export async function requestGpu(options: DeviceOptions = {}): Promise<Gpu> {
   const gpu = globalThis.navigator?.gpu;
@@ -71,6 +81,12 @@ export async function requestGpu(options: DeviceOptions = {}): Promise<Gpu> {
   if (options.adapter && !description.toLowerCase().includes(options.adapter.toLowerCase())) {
     throw new NoAdapterError(
       `Expected an adapter named like "${options.adapter}" but found "${description}"`,
+    );
+  }
+  if (isSoftwareOpenGl(adapter.info)) {
+    throw new NoAdapterError(
+      `Expected a Vulkan adapter but found "${description}" behind OpenGL; ` +
+        "`deno task setup` tells how to get one",
     );
   }
   const requiredLimits: Record<string, number> = {};

@@ -2,7 +2,7 @@
  * Getting a device: adapter classes by what drivers call themselves, the limits and features asked for,
  * and what error scopes catch.
  */
-import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { classify, type Gpu, guarded, requestGpu } from "../../src/webgpu/device.ts";
 import { NoAdapterError, OutOfMemoryError, ShaderError } from "../../src/webgpu/errors.ts";
 import { gpuTest } from "./gpu_test.ts";
@@ -48,6 +48,67 @@ Deno.test("a runtime without WebGPU, or without an adapter, is a NoAdapterError"
     const error = await assertRejects(() => requestGpu(), NoAdapterError);
     assert(error.message.includes("deno task setup"), error.message);
   });
+});
+
+/** `navigator.gpu` with an adapter that says this of itself, and gives no device. */
+function introducing(info: Partial<GPUAdapterInfo>): unknown {
+  const adapter = {
+    info: { vendor: "", architecture: "", device: "", description: "", ...info },
+    limits: {},
+    features: new Set(),
+    requestDevice: () => Promise.reject(new Error("asked for a device")),
+  };
+  return { requestAdapter: () => Promise.resolve(adapter) };
+}
+
+Deno.test("a software renderer behind OpenGL is no adapter, and says what is", async () => {
+  const description = "llvmpipe (LLVM 15.0.6, 256 bits)";
+  const unknown = { subgroupMinSize: 4, subgroupMaxSize: 128 };
+  await withWebGpu(introducing({ description, ...unknown }), async () => {
+    const error = await assertRejects(() => requestGpu(), NoAdapterError);
+    assertEquals(
+      error.message,
+      `Expected a Vulkan adapter but found "${description}" behind OpenGL; ` +
+        "`deno task setup` tells how to get one",
+    );
+  });
+  // Vulkan with vectors of 128, 256 and 512 bits; GPUs and browsers that keep their subgroups to themselves.
+  for (
+    const info of [
+      ...[4, 8, 16].map((n) => ({ description, subgroupMinSize: n, subgroupMaxSize: n })),
+      { description },
+      { description: "NVIDIA GeForce RTX 4090", ...unknown },
+      { vendor: "google", architecture: "swiftshader", ...unknown },
+    ]
+  ) {
+    await withWebGpu(introducing(info), async () => {
+      await assertRejects(() => requestGpu(), Error, "asked for a device");
+    });
+  }
+});
+
+Deno.test({
+  name: "where OpenGL is all there is, the software renderer behind it is refused",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    const device = new URL("../../src/webgpu/device.ts", import.meta.url).href;
+    const code = `import { requestGpu } from "${device}";
+      console.log(await requestGpu().then(({ adapter }) => adapter, ({ message }) => message));`;
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--no-config", code],
+      env: { NO_COLOR: "1", DENO_WEBGPU_BACKEND: "gl" },
+      stdout: "piped",
+      stderr: "piped",
+    }).output();
+    const said = new TextDecoder().decode(stdout);
+    assert(said.length > 1, new TextDecoder().decode(stderr));
+    // There may be no OpenGL, or a GPU's.
+    if (!said.includes("llvmpipe")) return;
+    assertMatch(
+      said,
+      /^Expected a Vulkan adapter but found "llvmpipe [^\n]+ behind OpenGL; [^\n]+\n$/,
+    );
+  },
 });
 
 gpuTest("the limits that large models need are raised to the adapter's", async () => {
