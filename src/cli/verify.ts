@@ -144,6 +144,14 @@ function opsOf(text: string | undefined): string[] | undefined {
   return text?.split(",").map((op) => op.trim()).filter((op) => op !== "");
 }
 
+/** The JSON of a report, where what is not finite is a string as in the protocol. */
+function jsonOf(report: unknown): string {
+  return JSON.stringify(
+    report,
+    (_, value) => typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+  );
+}
+
 function sayReport(report: Report, command: readonly string[]): void {
   say(`${report.candidate} against the reference, ${report.precision}, seed ${report.seed}`);
   say("");
@@ -196,7 +204,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
       for (const request of requestsOf(values.replay)) {
         reports.push(await replay(await open(), request, values.precision));
       }
-      if (values.json) say(JSON.stringify(reports));
+      if (values.json) say(jsonOf(reports));
       else for (const report of reports) sayReplay(report, command, values.precision);
       return worstCode(reports);
     }
@@ -209,7 +217,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
     });
     progress.finish();
     if (values.junit !== undefined) await writeAtomic(values.junit, junitOf(report));
-    if (values.json) say(JSON.stringify(report));
+    if (values.json) say(jsonOf(report));
     else sayReport(report, command);
     return CODES[report.verdict];
   } catch (error) {

@@ -88,7 +88,8 @@ export interface JudgedSchedule {
 /** Expected results of one precision, from the reference's tables or a candidate's own. */
 export class Judge {
   readonly #precision: Precision;
-  readonly #context: Context = contextWith(new ScheduleCache());
+  /** What the reference reads requests with. */
+  readonly context: Context = contextWith(new ScheduleCache());
   readonly #steps = new Map<string, ApproxSchedule>();
 
   constructor(precision: Precision) {
@@ -97,12 +98,12 @@ export class Judge {
 
   /** The reference's result. @throws {Error} if the reference refuses the request. */
   reference(request: Request): Result {
-    return referenceResult(request, this.#context);
+    return referenceResult(request, this.context);
   }
 
   /** The process of a request. @throws {Error} if it has none. */
   scheduleOf(request: Request): Schedule {
-    return scheduleField({ path: "", values: request, context: this.#context });
+    return scheduleField({ path: "", values: request, context: this.context });
   }
 
   /** The reference's result with other tables. */
@@ -127,7 +128,7 @@ export class Judge {
 
   /** What is expected on a road; `own` are tables that replace the reference's. */
   expectation(request: Request, road: Road, own?: JudgedSchedule): Expectation {
-    const context = own === undefined ? this.#context : contextWith(new OneSchedule(own.schedule));
+    const context = own === undefined ? this.context : contextWith(new OneSchedule(own.schedule));
     const result = referenceResult(request, context);
     const model = new Model(
       this.#precision,

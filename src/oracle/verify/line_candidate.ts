@@ -8,6 +8,9 @@ import { MAX_LINE, readLines } from "../lines.ts";
 import { isObject } from "../fields.ts";
 import { BrokenError, type Candidate, readAnswer } from "./candidate.ts";
 
+/** Seconds that a candidate gets to start, however short its answers may take. */
+const LEAST_START = 10;
+
 /** The two ends of a pipe to a running candidate. */
 export interface Pipe {
   /** Sends bytes. */
@@ -50,7 +53,7 @@ async function within<T>(promise: Promise<T>, seconds: number, what: string): Pr
 /**
  * Greets what is at the other end of a pipe.
  *
- * @param seconds the longest that it may take for one answer.
+ * @param seconds the longest that it may take for one answer; the first gets at least 10.
  * @throws {BrokenError} if it does not answer `hello` as the protocol has it.
  */
 export async function openCandidate(pipe: Pipe, seconds: number): Promise<Candidate> {
@@ -58,8 +61,8 @@ export async function openCandidate(pipe: Pipe, seconds: number): Promise<Candid
   const encoder = new TextEncoder();
   let id = 0, terminated = true;
 
-  const answerLine = async (): Promise<string> => {
-    const next = await within(lines.next(), seconds, "an answer");
+  const answerLine = async (limit: number): Promise<string> => {
+    const next = await within(lines.next(), limit, "an answer");
     if (next.done) {
       throw new BrokenError(`Expected an answer but the candidate ended: ${await pipe.ending()}`);
     }
@@ -77,8 +80,9 @@ export async function openCandidate(pipe: Pipe, seconds: number): Promise<Candid
     const line = `${JSON.stringify({ id: ++id, ...request })}\n`;
     // A candidate that has ended, or reads nothing, shows in its answer.
     const written = pipe.write(encoder.encode(line)).catch(() => {});
-    const answer = readAnswer(await answerLine(), id);
-    await within(written, seconds, "the request to be read");
+    const limit = id === 1 ? Math.max(seconds, LEAST_START) : seconds;
+    const answer = readAnswer(await answerLine(limit), id);
+    await within(written, limit, "the request to be read");
     terminated = true;
     return answer;
   };

@@ -129,8 +129,13 @@ function noDifference(request: Request): Failure {
 function failureOf(request: Request, { worst, difference }: Comparison): Failure {
   const base = noDifference(request);
   if (difference === null) return base;
-  const times = Number.isFinite(worst) ? `${worst.toPrecision(3)} times its bound` : "no bound";
-  return { ...base, ...difference, message: `${difference.field} is off by ${times}` };
+  const { field, got, bound } = difference;
+  const message = !Number.isFinite(got)
+    ? `${field} is ${got}`
+    : bound === 0 || !Number.isFinite(worst)
+    ? `${field} is not exact`
+    : `${field} is off by ${worst.toPrecision(3)} times its bound`;
+  return { ...base, ...difference, message };
 }
 
 /** The failure of a candidate that broke on a request. */

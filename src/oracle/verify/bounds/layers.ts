@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { roundingBound } from "../../../math/float32.ts";
 import type { Shape, Tensor } from "../../../math/tensor.ts";
 import {
   type Fields,
@@ -161,7 +162,9 @@ function upsampleLayer(request: Fields, a: Rounding): Layer {
     y: conv.y.values,
     backward: (dY) => {
       const { dX, dWeight, dBias } = conv.backward(dY);
-      return { dX: gather(dX), dWeight, dBias };
+      // The reference stores the gradient of the doubled image in float32.
+      const stored = dX.map(({ v, e }) => ({ v, e: e + roundingBound(v) }));
+      return { dX: gather(stored), dWeight, dBias };
     },
   };
 }

@@ -4,6 +4,7 @@ import {
   type Schedule,
   sigmoidBetas,
 } from "../../../reference/schedule.ts";
+import { halfToNumber, numberToHalf } from "../../../spec/half.ts";
 import type { ScheduleConfig } from "../../../spec/schedule_config.ts";
 import { createSchedule } from "../../../reference/schedule.ts";
 import { type Alternative, withRule, withTables } from "./alternative.ts";
@@ -44,6 +45,11 @@ function listed(
 
 /** What the three rules along a line make of T points on it. */
 const ALONG = { linear: linearBetas, quadratic: quadraticBetas, sigmoid: sigmoidBetas } as const;
+
+/** β at T points. */
+function withEnd(T: number, start: number, end: number, kind: string): Float64Array {
+  return ALONG[kind as keyof typeof ALONG](T, start, end);
+}
 
 /** β at the first T of T + 1 points. */
 function withoutEnd(T: number, start: number, end: number, kind: string): Float64Array {
