@@ -34,7 +34,7 @@ import { type Backend, compileText } from "./backend.ts";
 import { openBackend } from "./device_flags.ts";
 import { checkEvaluateFlags, EVALUATE, type EvaluateFlags } from "./evaluate_flags.ts";
 import { helpText, parseFlags } from "./flags.ts";
-import { readCheckpoint } from "./run_folder.ts";
+import { readModel } from "./read_model.ts";
 import { allClasses, type SamplingOptions, samplingProcess } from "./sampling.ts";
 import {
   duration,
@@ -69,7 +69,7 @@ async function evaluated(values: EvaluateFlags): Promise<Report> {
   // Before the long part: what cannot be read is told at once.
   const classifier = judged ? await readClassifier(values.classifier) : null;
   const given = values.samples === undefined ? null : await readSamples(values.samples);
-  const model = given === null || values.bits > 0 ? await readCheckpoint(values.checkpoint) : null;
+  const model = given === null || values.bits > 0 ? await readModel(values.checkpoint) : null;
   const backend = model === null ? null : await openBackend(values);
   try {
     const drawn = given === null && values.count > 0 && model !== null && backend !== null

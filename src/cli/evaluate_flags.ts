@@ -16,7 +16,7 @@ export const EVALUATE = {
       kind: "text",
       placeholder: "PATH",
       default: "models/mnist",
-      help: "A checkpoint, or the folder of a run or model: its averaged weights.",
+      help: "A checkpoint, or the folder of a run, a model or diffusers: its averaged weights.",
     },
     samples: {
       kind: "text",

@@ -115,6 +115,7 @@ Deno.test("evaluate draws, judges and keeps samples, and finds the same in the f
         [["--sampler", "ddpm"], false],
         [["--steps", "3"], false],
         [["--eta", "1"], false],
+        [["--guidance", "3"], false],
       ] as const
     ) {
       jsonOf(await run("--count", "4", "--save", "four.npz", ...flags));
