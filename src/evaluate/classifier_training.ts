@@ -25,6 +25,7 @@ const MAX_SHIFT = 2;
 
 /** What a training run is made with. */
 export interface ClassifierTraining {
+  /** Seed of weights, order and shifts. */
   readonly seed: number;
   /** Passes over the data. */
   readonly epochs: number;

@@ -71,7 +71,9 @@ export function accuracyOf(predicted: Uint8Array, labels: Uint8Array): Accuracy 
 
 /** What sets of samples are held against: the test images. */
 export interface RealImages {
+  /** Mean and covariance of their features. */
   readonly moments: Moments;
+  /** The balls around their features. */
   readonly manifold: Manifold;
 }
 
