@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ArgumentError } from "../math/errors.ts";
 import { writeAtomic } from "../data/write_atomic.ts";
 import {
   BrokenError,
@@ -221,8 +222,10 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
     else sayReport(report, command);
     return CODES[report.verdict];
   } catch (error) {
-    if (!(error instanceof BrokenError)) throw error;
-    note(`error: ${error.message}`);
+    if (error instanceof UsageError) throw error;
+    if (error instanceof ArgumentError) throw new UsageError(error.message);
+    // Code 1 would say that the candidate deviates.
+    note(`error: ${error instanceof BrokenError ? error.message : String(error)}`);
     return BROKE;
   } finally {
     await close();

@@ -1,6 +1,7 @@
 /**
  * The judge: the reference turned outward, so that an implementation in any language can ask it for
- * the truth, one line of JSON at a time (`docs/protocol.md`).
+ * the truth, one line of JSON at a time (`docs/protocol.md`), or be asked and judged
+ * (`docs/verify.md`).
  *
  * ```ts
  * import { createOracle } from "@ddpm/ddpm/oracle";
@@ -20,3 +21,4 @@ export * from "./error.ts";
 export type { Host } from "./host.ts";
 export * from "./lines.ts";
 export * from "./oracle.ts";
+export * from "./verify/mod.ts";

@@ -20,6 +20,8 @@ export type Outcome =
   | { readonly kind: "within"; readonly worst: number }
   | { readonly kind: "beyond"; readonly failure: Failure; readonly evidence: Evidence };
 
+/** The tables that have to be float32's for a candidate to be judged with its own. */
+const OWN_TABLES: readonly string[] = ["beta", "alphaBar", "sqrtAlphaBar", "sqrtOneMinusAlphaBar"];
 /** How many of the candidate's own tables are remembered. */
 const MAX_TABLES = 64;
 
@@ -51,8 +53,19 @@ export class Session {
       return { kind: "undefined" };
     }
     const answer = await this.candidate.ask(request);
-    if (!answer.ok) return refusal(request, answer);
+    if (!answer.ok) {
+      return this.#mayRefuse(request, answer.code)
+        ? { kind: "undefined" }
+        : refusal(request, answer);
+    }
     return await this.#judged(request, answer.result);
+  }
+
+  /** At ᾱ = 0 ε and score are convertible into each other, but not on the way through x_0. */
+  #mayRefuse(request: Request, code: string): boolean {
+    return code === "invalid_argument" && request.op === "convert" &&
+      (request.from === "epsilon" || request.from === "score") &&
+      this.judge.scheduleOf(request).alphaBar.at(-1) === 0;
   }
 
   async #judged(request: Request, result: unknown): Promise<Outcome> {
@@ -88,10 +101,10 @@ export class Session {
     const answer = await this.candidate.ask(ask);
     if (!answer.ok) return undefined;
     const { leaves, boundOf } = this.judge.expectation(ask, "own");
-    const relevant = leaves.filter(({ path }) => path === "alphaBar");
+    const relevant = leaves.filter(({ path }) => OWN_TABLES.includes(path));
     if (compare(answer.result, { leaves: relevant, boundOf }).difference !== null) return undefined;
     const { alphaBar } = answer.result as { readonly alphaBar: readonly number[] };
-    const strict = this.judge.expectation(ask, "double");
+    const strict = { ...this.judge.expectation(ask, "double"), leaves: relevant };
     if (compare(answer.result, strict).difference !== null) this.#ownTables = true;
     return this.judge.ownSchedule(request, alphaBar);
   }

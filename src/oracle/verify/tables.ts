@@ -99,7 +99,7 @@ function rescaledErrors(original: Float64Array, error: Float64Array, u: number):
 
 /**
  * Errors of a schedule's tables when everything from the rule on has unit roundoff u: β from its
- * rule, ᾱ = Πα, 1 − ᾱ by subtraction, and of a respaced process β = 1 − ᾱ_k/ᾱ_{k−1}.
+ * rule or as 1 − ᾱ_k/ᾱ_{k−1}, ᾱ = Πα, 1 − ᾱ by subtraction.
  */
 export function ruleTableErrors(
   config: ScheduleConfig,
@@ -112,29 +112,18 @@ export function ruleTableErrors(
   const betaError = config.zeroTerminalSnr ? rescaledErrors(original, ofRule, u) : ofRule;
   const alpha = beta.map((b) => 1 - b), alphaError = betaError.map((e) => e + u);
   const relative = productErrors(alpha, alphaError, u);
-  const alphaBar = schedule.alphaBar.map((product, k) =>
-    product * relative[schedule.timesteps[k] - 1]
+  const kept = schedule.alphaBar.map((_, k) => relative[schedule.timesteps[k] - 1]);
+  const alphaBar = schedule.alphaBar.map((product, k) => product * kept[k]);
+  // β and α may also be quotients of ᾱ: what went wrong before the gap is in both.
+  const quotient = schedule.alpha.map((a, k) =>
+    a * (kept[k] - (k === 0 ? 0 : kept[k - 1]) + 6 * u)
   );
-  if (config.keep !== undefined) return fromAlphaBarErrors(schedule, alphaBar, u);
+  const fromRule = config.keep === undefined ? betaError : quotient;
   return {
     alphaBar,
     oneMinusAlphaBar: alphaBar.map((e) => e + u),
-    beta: betaError.map((e, k) => e + 2 * u * beta[k]),
-    alpha: alphaError,
-  };
-}
-
-/** Errors of the other tables where β and α are quotients of ᾱ with errors of their own. */
-function fromAlphaBarErrors(schedule: Schedule, error: Float64Array, u: number): TableErrors {
-  const { alphaBar, alpha } = schedule;
-  const relative = error.map((e, k) => alphaBar[k] > 0 ? e / alphaBar[k] : 0);
-  const quotient = alpha.map((a, k) => a * (relative[k] + (k === 0 ? 0 : relative[k - 1]) + 4 * u));
-  return {
-    alphaBar: error,
-    oneMinusAlphaBar: error.map((e) => e + u),
-    beta: quotient.map((e) => e + 2 * u),
-    // Or again as 1 − β.
-    alpha: quotient.map((e) => e + 3 * u),
+    beta: quotient.map((e, k) => Math.max(e, fromRule[k]) + 2 * u),
+    alpha: quotient.map((e, k) => Math.max(e, fromRule[k]) + 3 * u),
   };
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Schedule } from "../../../reference/schedule.ts";
+import type { ScheduleConfig } from "../../../spec/schedule_config.ts";
 import type { Request } from "../draw/parts.ts";
 import type { Judge } from "../judge.ts";
 import { type Leaf, leavesOf } from "../leaves.ts";
@@ -47,13 +48,15 @@ export function option(
 /** A mistake in the process's tables. */
 export function withTables(
   cause: string,
-  change: (schedule: Schedule) => Partial<Schedule> | null,
+  change: (schedule: Schedule, config: ScheduleConfig) => Partial<Schedule> | null,
 ): Alternative {
   return {
     cause,
     answer: (request, judge) => {
       if (request.schedule === undefined || request.op === "schedule") return null;
-      const schedule = judge.scheduleOf(request), changes = change(schedule);
+      const schedule = judge.scheduleOf(request);
+      // The reference has read it: the JSON has the config's form.
+      const changes = change(schedule, request.schedule as ScheduleConfig);
       return changes === null
         ? null
         : leavesOf(judge.referenceWith(request, { ...schedule, ...changes }));

@@ -79,23 +79,47 @@ function halvesSwapped(request: Request): Change | null {
   );
 }
 
+/** A time, or a list of one per sample, mapped. */
+function eachTime(times: unknown, of: (t: number) => number): unknown {
+  return Array.isArray(times) ? times.map(of) : of(Number(times));
+}
+
+/** The times of a request's process, and how many steps the original has. */
+function processOf(request: Request): { readonly times: readonly number[]; readonly T: number } {
+  const { keep, betas, T } = request.schedule as Change;
+  const count = Array.isArray(betas) ? betas.length : Number(T);
+  return {
+    T: count,
+    times: Array.isArray(keep) ? keep : Array.from({ length: count }, (_, i) => i + 1),
+  };
+}
+
+/** The schedule of a request without its kept times. */
+function whole(request: Request): Change {
+  return { schedule: { ...(request.schedule as Change), keep: undefined } };
+}
+
 /** Where a step ends when its length is T/N of the original process. */
 function evenStep(request: Request): Change | null {
-  const { keep, ...whole } = { ...(request.schedule as Change) };
-  if (!Array.isArray(keep) || typeof request.t !== "number") return null;
-  const T = Array.isArray(whole.betas) ? whole.betas.length : Number(whole.T);
-  return {
-    schedule: whole,
-    tPrev: Math.max(request.t - Math.floor(T / keep.length), 0),
-  };
+  if (request.tPrev === undefined) return null;
+  const { times, T } = processOf(request), length = Math.floor(T / times.length);
+  return { ...whole(request), tPrev: eachTime(request.t, (t) => Math.max(t - length, 0)) };
 }
 
 /** Where a step ends when it always goes to the next lower kept time. */
 function nextLower(request: Request): Change | null {
-  const { keep } = request.schedule as Change;
-  if (typeof request.t !== "number" || request.tPrev === undefined) return null;
-  const times: readonly number[] = Array.isArray(keep) ? keep : [request.t - 1];
-  return { tPrev: Math.max(0, ...times.filter((t) => t < Number(request.t))) };
+  if (request.tPrev === undefined) return null;
+  const { times } = processOf(request);
+  return {
+    tPrev: eachTime(request.t, (t) => Math.max(0, ...times.filter((time) => time < t))),
+  };
+}
+
+/** Where an encoding step ends when T + 1 is taken for T. */
+function endsAtLast(request: Request): Change | null {
+  if (request.tNext === undefined) return null;
+  const { times, T } = processOf(request), last = times[times.length - 1];
+  return { tNext: eachTime(request.tNext, (t) => t === T + 1 ? last : t) };
 }
 
 /** Mistakes in steps and in how an output is read. */
@@ -117,21 +141,12 @@ export const STEP_MISTAKES: readonly Alternative[] = [
   asking("the step goes to t − T/N instead of the time given", evenStep),
   asking("the step goes to the next lower time instead of the one given", nextLower),
   asking("the step goes to t − 1 instead of the next kept time", (request) => {
-    const { keep, ...whole } = { ...(request.schedule as Change) };
-    if (keep === undefined || typeof request.t !== "number") return null;
+    if ((request.schedule as Change | undefined)?.keep === undefined) return null;
     return request.tPrev === undefined
-      ? { schedule: whole }
-      : { schedule: whole, tPrev: request.t - 1 };
+      ? whole(request)
+      : { ...whole(request), tPrev: eachTime(request.t, (t) => t - 1) };
   }),
-  asking("the step to time T + 1 ends at T", ({ tNext, t, schedule }) => {
-    const { T, betas, keep } = schedule as Change;
-    const last = Array.isArray(keep)
-      ? keep[keep.length - 1]
-      : Array.isArray(betas)
-      ? betas.length
-      : T;
-    return tNext !== undefined && t !== last ? { tNext: last } : null;
-  }),
+  asking("the step to time T + 1 ends at the last kept time", endsAtLast),
   ...option("eta", [0], () => "eta is ignored"),
   asking(
     "√eta where eta is expected",

@@ -28,6 +28,21 @@ function shifted(schedule: Schedule, by: number): Partial<Schedule> {
   };
 }
 
+/** The tables that follow from β and α, with ᾱ as it is. */
+function withBeta(s: Schedule, beta: Float64Array, alpha: Float64Array): Partial<Schedule> {
+  const noise = s.oneMinusAlphaBar, before = (k: number) => k === 0 ? 0 : noise[k - 1];
+  const betaTilde = beta.map((b, k) => before(k) / noise[k] * b);
+  const first = beta.length > 1 ? betaTilde[1] : beta[0];
+  return {
+    beta,
+    alpha,
+    betaTilde,
+    logBetaTildeClipped: betaTilde.map((b, k) => Math.log(k === 0 ? first : b)),
+    posteriorCoefX0: beta.map((b, k) => Math.sqrt(k === 0 ? 1 : s.alphaBar[k - 1]) * b / noise[k]),
+    posteriorCoefXt: alpha.map((a, k) => Math.sqrt(a) * before(k) / noise[k]),
+  };
+}
+
 type Rule = Readonly<Record<string, unknown>>;
 
 /** The rule's β list by another formula. */
@@ -144,10 +159,12 @@ export const TABLE_MISTAKES: readonly Alternative[] = [
       logBetaTildeClipped: s.logBetaTildeClipped.map((l, k) => k === 0 ? Math.log(floor) : l),
     }))
   ),
-  withTables("β of the original process in a respaced one", (s) => ({
-    beta: s.beta.map((b, k) => {
-      const gap = s.timesteps[k] - (k === 0 ? 0 : s.timesteps[k - 1]);
-      return gap === 1 ? b : 1 - Math.pow(s.alpha[k], 1 / gap);
-    }),
-  })),
+  ...[false, true].map((alphaToo) =>
+    withTables("β of the original process in a respaced one", (s, config) => {
+      if (config.keep === undefined) return null;
+      const original = createSchedule({ ...config, keep: undefined }).beta;
+      const beta = s.beta.map((_, k) => original[s.timesteps[k] - 1]);
+      return withBeta(s, beta, alphaToo ? beta.map((b) => 1 - b) : s.alpha);
+    })
+  ),
 ];
