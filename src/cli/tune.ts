@@ -9,7 +9,7 @@ import {
   defaultVariants,
   gemmCandidates,
   gemmName,
-  OTHER_CANDIDATES,
+  otherCandidates,
   type Variants,
 } from "../webgpu/variants.ts";
 import { type VariantTable, variantTableToJson } from "../webgpu/variants_file.ts";
@@ -102,7 +102,7 @@ async function measured(
   request: TuneRequest,
   start: Variants,
 ): Promise<{ readonly variants: Variants; readonly races: readonly ConvRace[] }> {
-  const { gpu: { adapterClass }, onProgress } = request;
+  const { gpu: { adapterClass, device }, onProgress } = request;
   onProgress("matrix products");
   const gemms = new Map(gemmCandidates(adapterClass).map((gemm) => [gemmName(gemm), gemm]));
   const isGemm = (kernel: string): boolean => kernel.startsWith("gemm.");
@@ -110,13 +110,14 @@ async function measured(
   const gemm = gemms.get(fastest(products, gemmName(start.gemm))) ?? start.gemm;
   say(raceLine("matrix products", products, gemmName(gemm)));
   onProgress("everything else");
-  const others = new Map(OTHER_CANDIDATES.map((other) => [other, other]));
+  const candidates = otherCandidates(device.features);
+  const others = new Map(candidates.map((other) => [other, other]));
   const rest = await raceNetworks(
     request,
     each(others, (other) => ({ ...start, gemm, other })),
     (kernel) => !isGemm(kernel),
   );
-  const other = OTHER_CANDIDATES.find((name) => name === fastest(rest, start.other)) ?? start.other;
+  const other = candidates.find((name) => name === fastest(rest, start.other)) ?? start.other;
   say(raceLine("everything else", rest, other));
   const found = { ...start, gemm, other };
   const races = await raceConvolutions(request, found);

@@ -36,8 +36,15 @@ const RAISED_LIMITS = [
   "maxStorageBufferBindingSize",
 ] as const;
 
-/** Features that are used where an adapter has them. */
-const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16"];
+/** Features that are used where an adapter has them, each with its reason. */
+const OPTIONAL_FEATURES = [
+  // Kernels are timed by it.
+  "timestamp-query",
+  // Weights may be kept in half the memory.
+  "shader-f16",
+  // Sums over a workgroup wait for it less often; `tune` says where that is faster.
+  "subgroups",
+] as readonly GPUFeatureName[];
 
 function describe(info: GPUAdapterInfo): string {
   return info.description || `${info.vendor} ${info.architecture} ${info.device}`.trim();

@@ -6,7 +6,7 @@
  */
 import { type Gpu, guarded, reasonOfLoss } from "./device.ts";
 import { FeatureError, LimitError } from "./errors.ts";
-import { ENABLE_HALF } from "./kernel.ts";
+import { ENABLE_HALF, ENABLE_SUBGROUPS } from "./kernel.ts";
 import type { BufferName, Phase, Plan, PlannedLaunch, PlanTensor } from "./plan.ts";
 
 const BYTES = 4;
@@ -255,13 +255,21 @@ function checkLimits(gpu: Gpu, plan: Plan): void {
   }
 }
 
+/** Features by what shaders that need them begin with, and which tables do without. */
+const FEATURES = [
+  [ENABLE_HALF, "shader-f16", "whose weights are f32"],
+  [ENABLE_SUBGROUPS, "subgroups" as GPUFeatureName, "whose other kernels are workgroup or lanes"],
+] as const;
+
 function checkFeatures(gpu: Gpu, plan: Plan): void {
-  const half = plan.launches.find(({ wgsl }) => wgsl.startsWith(ENABLE_HALF));
-  if (half === undefined || gpu.device.features.has("shader-f16")) return;
-  throw new FeatureError(
-    `Expected an adapter with shader-f16 for ${half.kernel} of ${half.layer} but ${gpu.adapter} ` +
-      "has none; use a variant table whose weights are f32",
-  );
+  for (const [head, feature, instead] of FEATURES) {
+    const launch = plan.launches.find(({ wgsl }) => wgsl.startsWith(head));
+    if (launch === undefined || gpu.device.features.has(feature)) continue;
+    throw new FeatureError(
+      `Expected an adapter with ${feature} for ${launch.kernel} of ${launch.layer} but ` +
+        `${gpu.adapter} has none; use a variant table ${instead}`,
+    );
+  }
 }
 
 function paramsWords(plan: Plan): Uint32Array<ArrayBuffer> {

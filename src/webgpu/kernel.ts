@@ -47,6 +47,9 @@ export interface Launch<T> {
 /** First line of shaders that read or write float16: they need the feature `shader-f16`. */
 export const ENABLE_HALF = "enable f16;";
 
+/** First line of shaders that add across subgroups: they need the feature `subgroups`. */
+export const ENABLE_SUBGROUPS = "enable subgroups;";
+
 const word = new DataView(new ArrayBuffer(4));
 
 /** The bits of a float32 as the uint32 that goes into `Params`. */

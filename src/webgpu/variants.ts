@@ -97,8 +97,10 @@ export function gemmCandidates(adapterClass: AdapterClass): readonly GemmVariant
   ];
 }
 
-/** Variants of everything else that are worth measuring on an adapter. */
-export const OTHER_CANDIDATES: readonly Variant[] = ["lanes", "workgroup"];
+/** Variants of everything else that are worth measuring on an adapter with these features. */
+export function otherCandidates(features: Pick<ReadonlySet<string>, "has">): readonly Variant[] {
+  return features.has("subgroups") ? ["lanes", "workgroup", "subgroups"] : ["lanes", "workgroup"];
+}
 
 /** The default table of an adapter class. */
 export function defaultVariants(adapterClass: AdapterClass): Variants {

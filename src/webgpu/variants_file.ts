@@ -30,7 +30,7 @@ const FORMAT = "ddpm-variants/1";
 const FIELDS = ["format", "adapter", "adapterClass", "gemm", "other", "convolutions", "weights"];
 const CLASSES: readonly AdapterClass[] = ["software", "integrated", "discrete"];
 const PRECISIONS: readonly WeightPrecision[] = ["f32", "f16"];
-const OTHERS: readonly Variant[] = ["naive", "lanes", "workgroup"];
+const OTHERS: readonly Variant[] = ["naive", "lanes", "workgroup", "subgroups"];
 const KEY = /^conv(\d+)x\1\/(\d+) (\d+)->(\d+) @(\d+)x(\d+)$/;
 /** Largest tile side: beyond it a shader would not compile within minutes. */
 const MAX_TILE = 64;

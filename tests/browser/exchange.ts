@@ -17,7 +17,7 @@ export interface PackedTensor {
 /** Tensors by name. */
 export type PackedTensors = readonly (readonly [name: string, value: PackedTensor])[];
 
-/** What the page is to do: one sampling loop with each kernel variant, and one training step. */
+/** What the page is to do: a sampling loop and a training step with each of some kernel variants. */
 export interface Work {
   readonly config: UNetConfig;
   readonly parameters: PackedTensors;
@@ -29,9 +29,16 @@ export interface Work {
     readonly steps: SamplerRowOptions;
   };
   readonly training: {
+    readonly variants: readonly Variant[];
     readonly target: PackedTensor;
     readonly timesteps: readonly number[];
   };
+}
+
+/** What came out of a training step. */
+export interface Trained {
+  readonly loss: number;
+  readonly gradients: PackedTensors;
 }
 
 /** What came out of it. */
@@ -39,8 +46,8 @@ export interface Outcome {
   readonly adapter: string;
   /** x_0 by variant. */
   readonly samples: Readonly<Record<string, PackedTensor>>;
-  readonly loss: number;
-  readonly gradients: PackedTensors;
+  /** Of the training step, by variant. */
+  readonly trained: Readonly<Record<string, Trained>>;
 }
 
 /** What the page posts. */

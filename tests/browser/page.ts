@@ -12,7 +12,7 @@ import {
   type Variant,
 } from "../../src/webgpu/mod.ts";
 import { type Answer, type Outcome, packed, packedAll, unpacked, unpackedAll } from "./exchange.ts";
-import type { PackedTensor, Work } from "./exchange.ts";
+import type { PackedTensor, Trained, Work } from "./exchange.ts";
 
 async function sample(gpu: Gpu, work: Work, other: Variant): Promise<PackedTensor> {
   const { config, loop: { times, steps } } = work;
@@ -27,7 +27,7 @@ async function sample(gpu: Gpu, work: Work, other: Variant): Promise<PackedTenso
   return packed(x0);
 }
 
-async function train(gpu: Gpu, work: Work): Promise<Pick<Outcome, "loss" | "gradients">> {
+async function train(gpu: Gpu, work: Work, other: Variant): Promise<Trained> {
   const parameters = unpackedAll(work.parameters);
   const zeros = new Map(
     Array.from(parameters, ([name, { shape, data }]) => [name, {
@@ -38,7 +38,10 @@ async function train(gpu: Gpu, work: Work): Promise<Pick<Outcome, "loss" | "grad
   const xt = unpacked(work.x), target = unpacked(work.training.target);
   const [batch, , height, width] = xt.shape;
   const state = { parameters, moment1: zeros, moment2: zeros, ema: parameters };
-  const trainer = await GpuTrainer.create(gpu, work.config, state, { batch, height, width });
+  const trainer = await GpuTrainer.create(gpu, work.config, state, {
+    ...{ batch, height, width },
+    variants: { ...defaultVariants(gpu.adapterClass), other },
+  });
   const { timesteps } = work.training;
   const { loss } = await trainer.step([{ xt, target, timesteps }], {
     ...{ step: 1, lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, decoupled: false },
@@ -53,7 +56,9 @@ async function carryOut(work: Work): Promise<Outcome> {
   const gpu = await requestGpu();
   const samples: Record<string, PackedTensor> = {};
   for (const variant of work.loop.variants) samples[variant] = await sample(gpu, work, variant);
-  return { adapter: gpu.adapter, samples, ...await train(gpu, work) };
+  const trained: Record<string, Trained> = {};
+  for (const variant of work.training.variants) trained[variant] = await train(gpu, work, variant);
+  return { adapter: gpu.adapter, samples, trained };
 }
 
 async function post(answer: Answer): Promise<void> {

@@ -9,6 +9,7 @@ const GROUPING =
 const FIGURE = "a figure for tables, not part of a result";
 const DEPTH = "an error bound's argument, for tests";
 const TABLE = "places that host and shader take from this one table";
+const ELSEWHERE = "needs an adapter with subgroups: tests/browser runs it";
 const CHOICE = "a choice among variants that compute the same";
 
 /** Reasons by the names of units. */
@@ -36,6 +37,7 @@ export const LEFT: Readonly<Record<string, string>> = {
   ENOUGH_WORKGROUPS: CHOICE,
   workgroupLaunch: CHOICE,
   VARIANTS: CHOICE,
+  subgroupTotal: ELSEWHERE,
   STEP: TABLE,
   STEP_SIZE: "any size beyond the last place will do",
   ROW: TABLE,

@@ -126,15 +126,22 @@ gpuTest("a shader that does not compile is named", async () => {
   }
 });
 
-gpuTest("float16 on a device without it is refused before anything is allocated", async () => {
+gpuTest("a feature on a device without it is refused before anything is allocated", async () => {
   const gpu = await testGpu();
   const { config, parameters } = PLAIN;
   const without = limited({ ...gpu, device: withoutFeatures(gpu.device) }, {});
-  const variants: Variants = { ...defaultVariants(gpu.adapterClass), weights: "f16" };
-  const options = { ...sizesOf(PLAIN), variants };
-  const error = await failure(() => GpuUNet.create(without.gpu, config, parameters, options));
-  assertInstanceOf(error, FeatureError);
-  assert(error.message.startsWith("Expected an adapter with shader-f16 for "), error.message);
+  for (
+    const [needing, feature] of [
+      [{ weights: "f16" }, "shader-f16"],
+      [{ other: "subgroups" }, "subgroups"],
+    ] as const
+  ) {
+    const variants: Variants = { ...defaultVariants(gpu.adapterClass), ...needing };
+    const options = { ...sizesOf(PLAIN), variants };
+    const error = await failure(() => GpuUNet.create(without.gpu, config, parameters, options));
+    assertInstanceOf(error, FeatureError);
+    assert(error.message.startsWith(`Expected an adapter with ${feature} for `), error.message);
+  }
   assertEquals(without.buffers(), 0);
 });
 

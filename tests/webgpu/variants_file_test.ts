@@ -4,7 +4,7 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { ArgumentError } from "../../src/math/errors.ts";
-import { convCandidates, convKey } from "../../src/webgpu/variants.ts";
+import { convCandidates, convKey, otherCandidates } from "../../src/webgpu/variants.ts";
 import {
   parseConvKey,
   type VariantTable,
@@ -41,7 +41,7 @@ const tables: fc.Arbitrary<VariantTable> = fc.record({
         tiles: fc.array(workgroupTile, some),
       }),
     ),
-    other: fc.constantFrom("naive" as const, "lanes" as const, "workgroup" as const),
+    other: fc.constantFrom("naive" as const, ...otherCandidates(new Set(["subgroups"]))),
     convolutions: fc.array(
       layers.chain((layer) =>
         fc.constantFrom(...convCandidates(layer)).map((algorithm) =>

@@ -6,6 +6,7 @@
 import type { Launch } from "../kernel.ts";
 import {
   componentSum,
+  isShared,
   kernelName,
   Shader,
   totalFunction,
@@ -34,7 +35,7 @@ function partLength(count: number, width: Width): number {
 export function normDepth(variant: Variant, count: number, tensors: number): number {
   const width = widthOf(variant, count);
   const length = partLength(count, width);
-  const first = variant === "workgroup" ? Math.ceil(length / LANES) + Math.log2(LANES) : length;
+  const first = isShared(variant) ? Math.ceil(length / LANES) + Math.log2(LANES) : length;
   const second = Math.ceil(tensors * NORM_PARTS / LANES) + Math.log2(LANES);
   return first + (width === 4 ? 2 : 0) + second;
 }
@@ -52,14 +53,14 @@ export function sumOfSquares<T>(
 ): Launch<T> {
   const width = widthOf(variant, count);
   // Elsewhere an invocation has a part to itself.
-  const shared = variant === "workgroup";
+  const shared = isShared(variant);
   const lanes = shared ? LANES : PARTS_PER_WORKGROUP;
   const shader = new Shader<T>();
   shader.integers({ count: count / width, length: partLength(count, width), first });
   const grads = shader.tensor("grads", vectorType(width), tensors.grads, "read");
   const parts = shader.tensor("partSums", "f32", tensors.parts, "write");
   const sum = componentSum(width, "sum");
-  const body = `${shared ? totalFunction(lanes) : ""}
+  const body = `${shared ? totalFunction(variant, lanes) : ""}
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let part = ${shared ? "id.x" : `id.x * ${lanes}u + lane`};
@@ -100,7 +101,7 @@ export function clipFactor<T>(
   const parts = shader.tensor("partSums", "f32", tensors.parts, "read");
   const step = shader.tensor("step", "f32", tensors.step, "read");
   const norm = shader.tensor("norm", "f32", tensors.norm, "write");
-  const body = `${totalFunction(LANES)}
+  const body = `${totalFunction("workgroup", LANES)}
 @compute @workgroup_size(${LANES})
 fn main(@builtin(local_invocation_index) lane: u32) {
   var sum = 0.0;

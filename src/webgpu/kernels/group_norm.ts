@@ -51,7 +51,7 @@ export interface GroupNormTensors<T> {
 }
 
 /** Invocations that share a group. */
-export const GROUP_LANES = { lanes: 8, workgroup: 128 } as const;
+export const GROUP_LANES = { lanes: 8, workgroup: 128, subgroups: 128 } as const;
 
 /**
  * y = silu((weight_c·x̂ + bias_c)·(1 + scale[n,c]) + shift[n,c]) with x̂ = (x − mean)/√(variance + ε) over the
@@ -95,7 +95,7 @@ function bindAffine<T>(
 }
 
 function fused<T>(
-  variant: "lanes" | "workgroup",
+  variant: Exclude<Variant, "naive">,
   sizes: GroupNormSizes,
   options: GroupNormOptions,
   tensors: GroupNormTensors<T>,
@@ -116,7 +116,7 @@ function fused<T>(
     `for (var k = lane / along; k < channels; k += rows) {
     for (var i = lane % along; i < P; i += along) { ${body} }
   }`;
-  const body = `${totalFunction(lanes)}${options.silu ? siluFunction(width) : ""}
+  const body = `${totalFunction(variant, lanes)}${options.silu ? siluFunction(width) : ""}
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let group = id.x; let n = id.y;

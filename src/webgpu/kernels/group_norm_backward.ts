@@ -7,6 +7,7 @@ import type { Launch, View } from "../kernel.ts";
 import { GROUP_LANES, type GroupNormSizes } from "./group_norm.ts";
 import {
   componentSum,
+  isShared,
   kernelName,
   lanesAlong,
   Shader,
@@ -98,7 +99,7 @@ function channelSums<T>(
   tensors: GroupNormBackwardTensors<T>,
 ): Launch<T> {
   const width = viewsWidth(variant, P, [tensors.x, tensors.dY]);
-  const shared = variant === "workgroup";
+  const shared = isShared(variant);
   const lanes = shared ? CHANNEL_LANES : CHANNELS_PER_WORKGROUP;
   const shader = new Shader<T>();
   shader.integers({ C, P: P / width, groups, channels: C / groups });
@@ -120,7 +121,7 @@ function channelSums<T>(
   const [ownSum, ownSumX] = [componentSum(width, "sumV"), componentSum(width, "sumVX")];
   const body = `
 alias V = ${vectorType(width)};
-${shared ? totalFunction(lanes) : ""}${silu ? siluSlopeFunction(width) : ""}
+${shared ? totalFunction(variant, lanes) : ""}${silu ? siluSlopeFunction(width) : ""}
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let c = ${shared ? "id.x" : `id.x * ${lanes}u + lane`};

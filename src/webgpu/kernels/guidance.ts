@@ -34,7 +34,7 @@ export interface GuidanceOptions {
 }
 
 /** Invocations that share a sample. */
-export const GUIDANCE_LANES = { naive: 1, lanes: 8, workgroup: 128 } as const;
+export const GUIDANCE_LANES = { naive: 1, lanes: 8, workgroup: 128, subgroups: 128 } as const;
 
 /**
  * output = g·(φ·std(c)/std(g) + 1 − φ) with g = u + s·(c − u) (Ho and Salimans 2022, eq. 6, with s = 1 + w) and
@@ -73,7 +73,7 @@ export function guidance<T>(
   ${each("let dC = c - meanC; let dG = g - meanG; squaresC += dC * dC; squaresG += dG * dG;")}
   let ratio = sqrt(${sum("squaresC")} / ${sum("squaresG")});
   let factor = p.rescale * ratio + p.kept;`;
-  const body = `${rescale === 0 ? "" : totalFunction(lanes)}
+  const body = `${rescale === 0 ? "" : totalFunction(variant, lanes)}
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = id.x; let count = p.count; let scale = p.scale;

@@ -5,17 +5,30 @@
  * @module
  */
 import { unexpected } from "../../math/errors.ts";
-import { type Access, floatWord, type Launch, type View, type Workgroups } from "../kernel.ts";
+import {
+  type Access,
+  ENABLE_SUBGROUPS,
+  floatWord,
+  type Launch,
+  type View,
+  type Workgroups,
+} from "../kernel.ts";
 
 /**
  * How a kernel is laid out: `naive`, one invocation per result, reads like the equation; `lanes`,
  * workgroups of one SIMD vector for adapters that run shaders on a CPU; `workgroup`, for GPUs, where
- * many invocations share a sum through workgroup memory.
+ * many invocations share a sum through workgroup memory; `subgroups`, the same with most of a sum made
+ * without that memory, for adapters with the feature of this name.
  */
-export type Variant = "naive" | "lanes" | "workgroup";
+export type Variant = "naive" | "lanes" | "workgroup" | "subgroups";
 
-/** Every variant. */
+/** The variants that every adapter has. */
 export const VARIANTS: readonly Variant[] = ["naive", "lanes", "workgroup"];
+
+/** Whether many invocations share a sum that elsewhere one of them, or a SIMD vector, has to itself. */
+export function isShared(variant: Variant): boolean {
+  return variant === "workgroup" || variant === "subgroups";
+}
 
 /** Elements per load: a vec4 or one float. */
 export type Width = 1 | 4;
@@ -114,7 +127,8 @@ export class Shader<T> {
     const tensors = this.#tensors.map(({ name, type }, i) =>
       `@group(0) @binding(${i + 1}) var<storage, read_write> ${name}: array<${type}>;\n`
     );
-    const wgsl = `struct Params {\n${members.join("")}}\n` +
+    const head = body.includes("subgroupAdd") ? `${ENABLE_SUBGROUPS}\n` : "";
+    const wgsl = `${head}struct Params {\n${members.join("")}}\n` +
       `@group(0) @binding(0) var<uniform> p: Params;\n${tensors.join("")}${body}`;
     return {
       kernel,
@@ -130,9 +144,11 @@ export class Shader<T> {
 
 /**
  * WGSL function `total(lane, value)`: the sum of `value` over the workgroup's `lanes` invocations (a
- * power of two) by a fixed tree, known to all of them; it may be called again at once.
+ * power of two), known to all of them; it may be called again at once. By a fixed tree, but for the
+ * `subgroups` variant, where the adapter has its own order.
  */
-export function totalFunction(lanes: number): string {
+export function totalFunction(variant: Variant, lanes: number): string {
+  if (variant === "subgroups") return subgroupTotal(lanes);
   if (lanes === 1) return "fn total(lane: u32, value: f32) -> f32 { return value; }\n";
   return `
 var<workgroup> parts: array<f32, ${lanes}>;
@@ -146,6 +162,28 @@ fn total(lane: u32, value: f32) -> f32 {
   let sum = parts[0];
   workgroupBarrier();
   return sum;
+}
+`;
+}
+
+/**
+ * {@linkcode totalFunction} by subgroups: one invocation of each leaves the subgroup's sum in its own place,
+ * the others zero, and every subgroup adds up all places. WGSL does not say which invocations a subgroup
+ * has, nor how many; this asks neither.
+ */
+function subgroupTotal(lanes: number): string {
+  return `
+var<workgroup> parts: array<f32, ${lanes}>;
+fn total(lane: u32, value: f32) -> f32 {
+  let own = subgroupAdd(value);
+  parts[lane] = select(0.0, own, subgroupElect());
+  workgroupBarrier();
+  let size = subgroupAdd(1u);
+  var sum = 0.0;
+  for (var i = subgroupExclusiveAdd(1u); i < ${lanes}u; i += size) { sum += parts[i]; }
+  let whole = subgroupAdd(sum);
+  workgroupBarrier();
+  return whole;
 }
 `;
 }

@@ -50,7 +50,7 @@ export interface LossOptions {
   readonly accumulate: boolean;
 }
 
-const LANES = { naive: 1, lanes: 8, workgroup: 64 } as const;
+const LANES = { naive: 1, lanes: 8, workgroup: 64, subgroups: 64 } as const;
 /** Elements whose squares are summed to one part. */
 const PART = 1024;
 /** Invocations of the last sum. */
@@ -99,7 +99,7 @@ function squares<T>(
   const dOutput = shader.view("dOutput", width, tensors.dOutput, "write");
   const partSums = shader.tensor("partSums", "f32", tensors.parts, "write");
   const weights = tensors.weights && shader.tensor("weights", "f32", tensors.weights, "read");
-  const body = `${totalFunction(lanes)}
+  const body = `${totalFunction(variant, lanes)}
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = id.y;
@@ -144,7 +144,7 @@ function totals<T>(
   const whole = shader.tensor("loss", "f32", tensors.loss, accumulate ? "update" : "write");
   const weights = tensors.weights && shader.tensor("weights", "f32", tensors.weights, "read");
   const part = tensors.part && shader.tensor("part", "u32", tensors.part, "read");
-  const body = `${totalFunction(TOTAL_LANES)}
+  const body = `${totalFunction(variant, TOTAL_LANES)}
 @compute @workgroup_size(${TOTAL_LANES})
 fn main(@builtin(local_invocation_index) lane: u32) {
   var weighted = 0.0;

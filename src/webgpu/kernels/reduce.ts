@@ -6,6 +6,7 @@
 import { type Launch, linearGrid, type View } from "../kernel.ts";
 import {
   componentSum,
+  isShared,
   kernelName,
   Shader,
   totalFunction,
@@ -57,7 +58,7 @@ export function sumDepth(variant: Variant, width: Width, R: number, P: number): 
 
 /** Single elements are not worth sharing. */
 function shares(variant: Variant, P: number): boolean {
-  return variant === "workgroup" && P > 1;
+  return isShared(variant) && P > 1;
 }
 
 /** y[a,c] = Σ_{r<R} Σ_{i<P} x at offset + (a + r)·stride + c·P + i, where A or R is 1. */
@@ -80,7 +81,7 @@ function sums<T>(
   const sum = componentSum(width, "sum");
   const at = "p.yOffset + a * p.yStride + c";
   const old = accumulate ? `${ys}[${at}] + ` : "";
-  const body = `${shared ? totalFunction(lanes) : ""}
+  const body = `${shared ? totalFunction(variant, lanes) : ""}
 @compute @workgroup_size(${lanes})
 fn main(
   @builtin(workgroup_id) id: vec3u,

@@ -6,6 +6,7 @@
 import { type Launch, linearGrid, type View } from "../kernel.ts";
 import {
   componentSum,
+  isShared,
   kernelName,
   Shader,
   totalFunction,
@@ -34,10 +35,10 @@ const ROWS_PER_WORKGROUP = 8;
 function rowKernel(variant: Variant, width: Width, perRow: string): string {
   const type = vectorType(width);
   const largest = width === 4 ? "max(max(v.x, v.y), max(v.z, v.w))" : "v";
-  const shared = variant === "workgroup";
+  const shared = isShared(variant);
   const lanes = shared ? ROW_LANES : ROWS_PER_WORKGROUP;
   const reductions = shared
-    ? `${totalFunction(lanes)}
+    ? `${totalFunction(variant, lanes)}
 fn largest(lane: u32, value: f32) -> f32 {
   parts[lane] = value;
   workgroupBarrier();
@@ -74,13 +75,13 @@ ${perRow}
 }
 
 function rowGrid(variant: Variant, rows: number): readonly [number, number, number] {
-  return linearGrid(variant === "workgroup" ? rows : Math.ceil(rows / ROWS_PER_WORKGROUP));
+  return linearGrid(isShared(variant) ? rows : Math.ceil(rows / ROWS_PER_WORKGROUP));
 }
 
 /** Additions that one element goes through in a row's sum. */
 export function rowDepth(variant: Variant, width: Width, L: number): number {
   const vector = width === 4 ? 2 : 0;
-  return variant === "workgroup"
+  return isShared(variant)
     ? Math.ceil(L / width / ROW_LANES) + vector + Math.log2(ROW_LANES)
     : L / width + vector;
 }
