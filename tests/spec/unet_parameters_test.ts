@@ -25,8 +25,8 @@ Deno.test("unetParameterCount gives the published sizes of the CIFAR-10 model an
 
 Deno.test("unetParameterCount puts the MNIST presets at their stated sizes", () => {
   assertEquals(unetParameterCount(MNIST_TINY), 114_705);
-  assertEquals(unetParameterCount(MNIST), 1_112_801);
-  assertEquals(unetParameterCount(MNIST_CLASSES), 1_112_801 + 11 * 128);
+  assertEquals(unetParameterCount(MNIST), 1_468_257);
+  assertEquals(unetParameterCount(MNIST_CLASSES), 1_468_257 + 11 * 128);
 });
 
 Deno.test("scale_shift doubles every time projection and removes the middle's norm", () => {
