@@ -44,10 +44,11 @@ Deno.test("the newest checkpoints are kept, as many as asked for, and the newest
         await saveCheckpoint(run, at(step), before, keep);
         before = step;
       }
-      // Saving the same step again changes nothing.
-      await saveCheckpoint(run, at(1234567), before, keep);
+      // The same step again, as where a run goes on elsewhere, takes the place of what there is.
+      await saveCheckpoint(run, { ...at(1234567), train: { device: "b" } }, before, keep);
       assertEquals(await namesIn(run), [...left]);
-      assertEquals((await readCheckpoint(run)).checkpoint.step, 1234567);
+      const { step, train } = (await readCheckpoint(run)).checkpoint;
+      assertEquals([step, train.device], [1234567, "b"]);
       assertEquals(await holdsRun(run), true);
     });
   }
@@ -82,6 +83,9 @@ for (const [when, { files, step }] of Object.entries(LEFT)) {
       const { file, checkpoint } = await readCheckpoint(run);
       assertEquals(checkpoint.step, step);
       await tidyRun(run, { step, file });
+      // No whole one is lost.
+      const whole = Object.values(files).filter((content) => content !== "cut" && content !== step);
+      assertEquals(await namesIn(run), [...whole.map((old) => numbered(Number(old))), NEWEST]);
       assertEquals((await readCheckpoint(`${run}/${NEWEST}`)).checkpoint.step, step);
       await saveCheckpoint(run, at(25), step, 2);
       assertEquals(await namesIn(run), [numbered(step), NEWEST]);
