@@ -85,7 +85,7 @@ const BAD: readonly (readonly [json: unknown, message: string])[] = [
     { ...GOOD, adapterClass: "cpu" },
     "Expected software or integrated or discrete for adapterClass",
   ],
-  [{ ...GOOD, other: undefined }, "Expected naive or lanes or workgroup for other"],
+  [{ ...GOOD, other: undefined }, "Expected naive or lanes or workgroup or subgroups for other"],
   [{ ...GOOD, gemm: "register" }, "Expected an object for gemm"],
   [{ ...GOOD, gemm: { kind: "tiled" } }, "for gemm.kind but got"],
   [{ ...GOOD, gemm: { kind: "naive", tiles: [] } }, `Expected a field of gemm but got "tiles"`],
