@@ -12,6 +12,7 @@ export {
   type CandidateOp,
   UnsupportedError,
 } from "./candidate.ts";
+export type { CandidateSource } from "./harness.ts";
 export { openCandidate, type Pipe } from "./line_candidate.ts";
 export type { Precision } from "./model.ts";
 export {
@@ -23,11 +24,4 @@ export {
   tableOf,
   type Verdict,
 } from "./report.ts";
-export {
-  type CandidateSource,
-  DEFAULT_RUNS,
-  DEFAULT_SEED,
-  replay,
-  verify,
-  type VerifyOptions,
-} from "./verify.ts";
+export { DEFAULT_RUNS, DEFAULT_SEED, replay, verify, type VerifyOptions } from "./verify.ts";

@@ -13,6 +13,7 @@ import type { Precision } from "./model.ts";
 import { reductions } from "./reduce.ts";
 import { type Failure, type OpReport, overall, type Report } from "./report.ts";
 import { brokenFailure, Session } from "./session.ts";
+import { type CandidateSource, Harness } from "./harness.ts";
 
 /** How a candidate is verified. */
 export interface VerifyOptions {
@@ -44,9 +45,6 @@ const MAX_SHRINKS = 3000;
 /** How often a candidate that breaks on smaller requests is started again. */
 const MAX_RESTARTS = 20;
 
-/** A candidate, or what starts one: then one that broke is started again. */
-export type CandidateSource = Candidate | (() => Promise<Candidate>);
-
 /** What was found of one operation so far. */
 interface Findings {
   requests: number;
@@ -58,53 +56,6 @@ interface Findings {
 
 function nothingFound(): Findings {
   return { requests: 0, worst: 0, unsupported: new Set(), failure: null, broke: false };
-}
-
-/** A candidate that is started again when it broke. */
-class Harness {
-  readonly #source: CandidateSource;
-  readonly #precision: Precision;
-  #session: Session;
-  #ownTables = false;
-  #gone: string | null = null;
-
-  private constructor(source: CandidateSource, precision: Precision, session: Session) {
-    this.#source = source;
-    this.#precision = precision;
-    this.#session = session;
-  }
-
-  static async open(source: CandidateSource, precision: Precision): Promise<Harness> {
-    const candidate = typeof source === "function" ? await source() : source;
-    return new Harness(source, precision, new Session(candidate, precision));
-  }
-
-  get session(): Session {
-    return this.#session;
-  }
-
-  /** Why the candidate cannot be asked any more, or null. */
-  get gone(): string | null {
-    return this.#gone;
-  }
-
-  get ownTables(): boolean {
-    return this.#ownTables || this.#session.ownTables;
-  }
-
-  /** Starts the candidate again if that is possible. */
-  async restart(): Promise<void> {
-    this.#ownTables = this.ownTables;
-    if (typeof this.#source !== "function") {
-      this.#gone = "the candidate broke before";
-      return;
-    }
-    try {
-      this.#session = new Session(await this.#source(), this.#precision);
-    } catch (error) {
-      this.#gone = `the candidate did not start again: ${String(error)}`;
-    }
-  }
 }
 
 /** A failing request, made smaller as long as smaller ones fail. */
@@ -218,7 +169,7 @@ async function runOp(
     await runCell(fc, harness, cell, perCell, seed + 7919 * k, findings);
     if (findings.failure !== null) break;
   }
-  if (findings.broke) await harness.restart();
+  if (findings.broke) await harness.broke();
   return reportOf(op, findings);
 }
 

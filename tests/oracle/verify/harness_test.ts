@@ -85,6 +85,29 @@ Deno.test("a mistake is found, shrunk to one element, and its request replays", 
   assertEquals((await replay(reference(OPS), request)).verdict, "conforms");
 });
 
+Deno.test("one wrong element is cut out of its batch", async () => {
+  const rare: CandidateOp = (request) => {
+    const { data } = request.x0 as { data: number[] };
+    const { x } = truth(request) as { x: { shape: number[]; data: number[] } };
+    return { x: { ...x, data: x.data.map((v, i) => Math.abs(data[i]) > 3.95 ? 2 * v + 1 : v) } };
+  };
+  for (const seed of [1, 2, 3, 4, 5]) {
+    const { ops } = await verify(reference(OPS, { q_sample: rare }), { ops: ["q_sample"], seed });
+    const { x0, t } = ops[0].failure?.request as { x0: { shape: number[] }; t: unknown };
+    assertEquals(x0.shape, [1, 1, 1, 1]);
+    assertEquals(typeof t, "number");
+  }
+});
+
+Deno.test("an error that no known mistake makes has no cause", async () => {
+  const slightly: CandidateOp = (request) => {
+    const { x } = truth(request) as { x: { data: number[] } };
+    return { x: { ...x, data: x.data.map((v) => v * (1 + 2e-6)) } };
+  };
+  const { ops } = await verify(reference(OPS, { q_sample: slightly }), { ops: ["q_sample"] });
+  assertEquals([ops[0].verdict, ops[0].failure?.cause], ["deviates", null]);
+});
+
 Deno.test("a known mistake is named", async () => {
   const cases: [op: string, answer: CandidateOp, cause: string][] = [
     ["ddpm_step", (r) => truth({ ...r, clip: null }), "not clipped"],
@@ -145,6 +168,10 @@ Deno.test("refusals, NaN and results of another form are told apart", async () =
     () => ({ x: 3 }),
     () => ({ x: { shape: [1], data: [0] } }),
     (r) => tensor(r, (n) => new Array(n + 1).fill(0)),
+    (r) => {
+      const { x } = tensor(r, (n) => new Array(n).fill(0));
+      return { x: { ...x, shape: [...x.shape, 1] } };
+    },
     (r) => tensor(r, (n) => new Array(n).fill(null)),
   ];
   for (const answer of broken) assertEquals((await verdictOf(answer))[0], "broke");
@@ -219,6 +246,8 @@ Deno.test("float32 tables are noted and steps judged with them; a real fault bes
   assertEquals(fair.notes.length, 1);
   const faulty = await verify(float32Candidate(1.0001), { ops: ["schedule", "q_sample"] });
   assertEquals(faulty.ops.map(({ verdict }) => verdict), ["conforms", "deviates"]);
+  const tables = await verify(float32Candidate(1), { ops: ["schedule"], runs: 20 });
+  assertEquals(tables.notes.length, 1);
   const strict = await verify(reference(OPS), { ops: ["schedule"], runs: 20 });
   assertEquals(strict.notes, []);
 });

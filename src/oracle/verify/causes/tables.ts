@@ -82,6 +82,20 @@ export const RULE_MISTAKES: readonly Alternative[] = [
     listed(Object.keys(ALONG), withoutEnd),
   ),
   withRule(
+    "β are in half precision",
+    listed(
+      Object.keys(ALONG),
+      (...along) => withEnd(...along).map((beta) => halfToNumber(numberToHalf(beta))),
+    ),
+  ),
+  withRule(
+    "betaStart and betaEnd are scaled by 1000/T",
+    listed(
+      Object.keys(ALONG),
+      (T, start, end, kind) => withEnd(T, start * 1000 / T, end * 1000 / T, kind),
+    ),
+  ),
+  withRule(
     "betaStart and betaEnd are swapped",
     (rule) => "betaStart" in rule ? { betaStart: rule.betaEnd, betaEnd: rule.betaStart } : null,
   ),

@@ -13,19 +13,13 @@ import {
 } from "./forward.ts";
 import { layerCells } from "./layers.ts";
 import {
-  adamStepCells,
-  clipGradNormCells,
   decoderNllCells,
-  emaStepCells,
   guideCells,
   lossSimpleCells,
   lossWeightCells,
   lossWeightedCells,
-  normalCells,
   normalKlCells,
   priorKlCells,
-  randomBitsCells,
-  timeEmbeddingCells,
 } from "./losses.ts";
 import type { Cell, Parts } from "./parts.ts";
 import {
@@ -37,6 +31,15 @@ import {
   pMeanVarianceCells,
   vlbTermCells,
 } from "./reverse.ts";
+
+import {
+  adamStepCells,
+  clipGradNormCells,
+  emaStepCells,
+  normalCells,
+  randomBitsCells,
+  timeEmbeddingCells,
+} from "./training.ts";
 
 /** Draws by operation, in the protocol's order. */
 export const DRAWS: Readonly<Record<string, (parts: Parts) => Cell[]>> = {
