@@ -1,0 +1,33 @@
+"""The protocol's pipe and tensors, for adapters of implementations in PyTorch."""
+
+import json
+import sys
+
+import torch
+
+
+class Unsupported(Exception):
+    """Raised for an option that the implementation does not have."""
+
+
+def tensor(value):
+    return torch.tensor(value["data"], dtype=torch.float32).reshape(value["shape"])
+
+
+def answer(value):
+    return {"shape": list(value.shape), "data": value.double().flatten().tolist()}
+
+
+def serve(name, ops):
+    """Answers requests with the functions `ops`, each named as its operation, until the input ends."""
+    torch.set_num_threads(1)
+    by_name = {op.__name__: op for op in ops}
+    hello = {"protocol": 1, "name": name, "version": f"torch {torch.__version__}", "ops": list(by_name)}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            op = request["op"]
+            said = {"ok": True, "result": hello if op == "hello" else by_name[op](request)}
+        except Unsupported as reason:
+            said = {"ok": False, "error": {"code": "unsupported", "message": str(reason)}}
+        print(json.dumps({"id": request["id"], **said}), flush=True)
