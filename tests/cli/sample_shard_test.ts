@@ -2,8 +2,17 @@ import { assertEquals, assertNotEquals, assertStringIncludes, assertThrows } fro
 import { parseShard, shardName, shardRange } from "../../src/cli/shard.ts";
 import { UsageError } from "../../src/cli/terminal.ts";
 import { encodeNpz } from "../../src/data/npz.ts";
+import { encodeCheckpoint } from "../../src/spec/checkpoint.ts";
+import { liveParameters } from "../webgpu/networks.ts";
 import { cli } from "./support.ts";
-import { arraysOf, imagesByNumber, sampled, withModels } from "./sample_models.ts";
+import {
+  arraysOf,
+  imagesByNumber,
+  liveCheckpoint,
+  MICRO_CLASSES,
+  sampled,
+  withModels,
+} from "./sample_models.ts";
 
 Deno.test("a part is k of n, and nothing else", () => {
   assertEquals(parseShard("0/1"), { index: 0, of: 1 });
@@ -85,6 +94,9 @@ Deno.test("parts that are no run are told apart from one", async () => {
     await npz("seed.npz", "classes", "--shard", "1/3", "--seed", "1");
     await npz("class.npz", "classes", "--shard", "1/3", "--class", "0");
     await npz("plain.npz", "plain", "--shard", "1/3");
+    const other = liveCheckpoint(MICRO_CLASSES, { ema: liveParameters(MICRO_CLASSES, 2) });
+    await Deno.writeFile(`${folder}/classes.safetensors`, encodeCheckpoint(other));
+    await npz("weights.npz", "classes", "--shard", "1/3");
     const arrays = [...await arraysOf(`${folder}/a.1-of-3.npz`)].map(([name, array]) => ({
       name,
       array,
@@ -113,6 +125,7 @@ Deno.test("parts that are no run are told apart from one", async () => {
         [`${p0},${p1},${p1},${p2}`, `Expected sample 2 once but found it in ${p1} and ${p1}`],
         [`${p0},seed.1-of-3.npz`, `the settings of seed.1-of-3.npz are not those of ${p0}`],
         [`${p0},class.1-of-3.npz`, `the settings of class.1-of-3.npz are not those of ${p0}`],
+        [`${p0},weights.1-of-3.npz`, `the settings of weights.1-of-3.npz are not those of ${p0}`],
         [`${p0},plain.1-of-3.npz`, `the settings of plain.1-of-3.npz are not those of ${p0}`],
         ["no-arr_0.npz", "as arr_0 in no-arr_0.npz but got none"],
         ["no-numbers.npz", "Expected the int64 numbers of 2 samples in no-numbers.npz"],
