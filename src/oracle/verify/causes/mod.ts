@@ -8,6 +8,7 @@ import { compare, type Expectation, type Judge } from "../judge.ts";
 import { type Precision, UNIT } from "../model.ts";
 import type { Leaf } from "../leaves.ts";
 import type { Alternative } from "./alternative.ts";
+import { CLIPPING_MISTAKES } from "./clipping.ts";
 import { RESULT_MISTAKES } from "./results.ts";
 import { STEP_MISTAKES } from "./steps.ts";
 import { RULE_MISTAKES, TABLE_MISTAKES } from "./tables.ts";
@@ -23,6 +24,7 @@ export interface Evidence {
 const ALTERNATIVES: readonly Alternative[] = [
   ...TABLE_MISTAKES,
   ...STEP_MISTAKES,
+  ...CLIPPING_MISTAKES,
   ...RESULT_MISTAKES,
   ...RULE_MISTAKES,
 ];
