@@ -18,6 +18,10 @@ def answer(value):
     return {"shape": list(value.shape), "data": value.double().flatten().tolist()}
 
 
+def refusal(code, message):
+    return {"ok": False, "error": {"code": code, "message": str(message)}}
+
+
 def serve(name, ops):
     """Answers requests with the functions `ops`, each named as its operation, until the input ends."""
     torch.set_num_threads(1)
@@ -29,5 +33,7 @@ def serve(name, ops):
             op = request["op"]
             said = {"ok": True, "result": hello if op == "hello" else by_name[op](request)}
         except Unsupported as reason:
-            said = {"ok": False, "error": {"code": "unsupported", "message": str(reason)}}
+            said = refusal("unsupported", reason)
+        except Exception as error:  # What it refuses without need is for the report to say.
+            said = refusal("internal", f"{type(error).__name__}: {error}")
         print(json.dumps({"id": request["id"], **said}), flush=True)
