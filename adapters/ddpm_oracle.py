@@ -42,6 +42,8 @@ def tensor(value):
 
 def _flatten(value, shape, data):
     if not shape:
+        if isinstance(value, (list, tuple)):
+            raise ValueError(f"Expected a number but got {value!r}")
         data.append(float(value))
     elif not isinstance(value, (list, tuple)) or len(value) != shape[0]:
         raise ValueError(f"Expected a list of {shape[0]} but got {value!r}")
