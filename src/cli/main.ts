@@ -39,6 +39,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<C
     summary: "ask an implementation what the reference knows, and judge its answers",
     load: async () => (await import("./verify.ts")).verifyCommand,
   },
+  vectors: {
+    summary: "write golden vectors of every operation, or judge answers to them",
+    load: async () => (await import("./vectors.ts")).vectors,
+  },
 };
 
 function help(): string {
