@@ -42,6 +42,7 @@ export const LEFT: Readonly<Record<string, string>> = {
   STEP_SIZE: "any size beyond the last place will do",
   ROW: TABLE,
   POINTS: "any distinct points make the algorithm; these keep its errors small",
+  isShared: CHOICE,
   kernelName: FIGURE,
   gemmFlops: FIGURE,
   gemmBytes: FIGURE,
