@@ -6,7 +6,8 @@
 import { loadFashion } from "../data/fashion.ts";
 import type { ImageDataset } from "../data/image_dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
-import { UsageError } from "./terminal.ts";
+import type { RunOptions } from "../spec/checkpoint.ts";
+import { FailureError, UsageError } from "./terminal.ts";
 import type { TrainPreset } from "./train_presets.ts";
 
 /** Where images come from. */
@@ -52,4 +53,33 @@ export async function fingerprint(dataset: ImageDataset): Promise<string> {
   );
   const whole = new Uint8Array(await new Blob(digests).arrayBuffer());
   return new Uint8Array(await crypto.subtle.digest("SHA-256", whole)).toHex();
+}
+
+/** What the images of a run are known by in its options. */
+const IMAGES = "images-sha256";
+
+/** What a run writes down of its images besides their number. */
+export async function imageRecord(dataset: ImageDataset): Promise<RunOptions> {
+  return { [IMAGES]: await fingerprint(dataset) };
+}
+
+/**
+ * Checks that a run goes on with the images that it began with.
+ *
+ * @throws {FailureError} if they are others.
+ */
+export async function checkImages(train: RunOptions, dataset: ImageDataset): Promise<void> {
+  if (train.images !== dataset.count) {
+    throw new FailureError(
+      `Expected the ${train.images} images that the run began with but got ${dataset.count}`,
+    );
+  }
+  // Runs of before it was written down have none.
+  const known = train[IMAGES];
+  if (known !== undefined && known !== await fingerprint(dataset)) {
+    throw new FailureError(
+      `Expected the ${train.images} images that the run began with but got others: --data must be ` +
+        "as it was then",
+    );
+  }
 }

@@ -10,7 +10,7 @@ import { type UNetConfig, unetConfigToDiffusers } from "../spec/unet_config.ts";
 import { LOSSES, type Objective } from "./objective.ts";
 import { type FoundCheckpoint, holdsRun, readCheckpoint } from "./run_folder.ts";
 import { FailureError, UsageError } from "./terminal.ts";
-import { fingerprint, type ImageSource, openImages } from "./train_data.ts";
+import { checkImages, imageRecord, type ImageSource, openImages } from "./train_data.ts";
 import { MOST_EXAMPLES, type TrainRequest } from "./train_flags.ts";
 import { checkFits, networkOf } from "./train_network.ts";
 import { PRESETS } from "./train_presets.ts";
@@ -72,8 +72,8 @@ const UNWRITTEN: RunOptions = {
   preset: "tiny",
 };
 
-/** The image size that a run began with, where one was asked for; and what its images are known by. */
-const IMAGE_SIZE = "image-size", IMAGES = "images-sha256";
+/** The image size that a run began with, where one was asked for. */
+const IMAGE_SIZE = "image-size";
 
 /** A command line with the preset's values where it leaves flags out. */
 type Chosen = ReturnType<typeof chosenOf>;
@@ -117,7 +117,7 @@ export async function startRun(request: TrainRequest): Promise<Run> {
     ? await started(request, chosen, dataset)
     : await resumed(request, chosen, dataset, folder, found);
   checkFits(checkpoint, dataset);
-  if (found !== null) await checkImages(checkpoint, dataset);
+  if (found !== null) await checkImages(checkpoint.train, dataset);
   const lasting = lastingOf(checkpoint, found?.file ?? folder);
   const most = Math.floor(MOST_EXAMPLES / lasting.batch);
   const endless = values.steps === undefined && values.minutes !== undefined;
@@ -214,7 +214,7 @@ async function started(
       ) => [name, chosen[name]]),
     ),
     ...(size === undefined ? {} : { [IMAGE_SIZE]: size }),
-    [IMAGES]: await fingerprint(dataset),
+    ...await imageRecord(dataset),
   };
   const schedule = scheduleOf(chosen, given);
   const known = prediction === "epsilon" ? {} : { prediction };
@@ -285,21 +285,4 @@ async function resumed(
     if (JSON.stringify(asked) !== JSON.stringify(checkpoint.schedule)) throw began("schedule");
   }
   return { ...checkpoint, training };
-}
-
-/** Checks that a run goes on with the images that it began with. */
-async function checkImages({ train }: Checkpoint, dataset: ImageDataset): Promise<void> {
-  if (train.images !== dataset.count) {
-    throw new FailureError(
-      `Expected the ${train.images} images that the run began with but got ${dataset.count}`,
-    );
-  }
-  // Runs of before it was written down have none.
-  const known = train[IMAGES];
-  if (known !== undefined && known !== await fingerprint(dataset)) {
-    throw new FailureError(
-      `Expected the ${train.images} images that the run began with but got others: --data must be ` +
-        "as it was then",
-    );
-  }
 }

@@ -107,6 +107,8 @@ async function walk(loop: TrainingLoop, books: Books): Promise<Checkpoint> {
   /** Waits until only so many results are missing. */
   const settle = async (missing: number): Promise<void> => {
     while (pending.length > missing) {
+      // What is waited for before a save comes in one go, whatever the pace.
+      if (missing < trainer.ahead) books.last = NaN;
       await keepBooks(loop, books, await pending[0].result, pending[0].times);
       pending.shift();
     }
