@@ -30,9 +30,9 @@ import { type Parameters, type ParameterSpec, unetParameters } from "./unet_para
 export type RunOptions = Readonly<Record<string, string | number | boolean>>;
 
 /** What a network's output stands for: ε, v = √ᾱ·ε − √(1−ᾱ)·x_0 (Salimans and Ho 2022), or x_0. */
-export type TrainedPrediction = typeof PREDICTIONS[number];
+export type TrainedPrediction = "epsilon" | "v" | "x0";
 
-const PREDICTIONS = ["epsilon", "v", "x0"] as const;
+const PREDICTIONS: readonly TrainedPrediction[] = ["epsilon", "v", "x0"];
 
 /** What a run needs besides the averaged weights to go on exactly where it was. */
 export interface TrainingState {
