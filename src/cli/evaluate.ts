@@ -35,7 +35,7 @@ import { openBackend } from "./device_flags.ts";
 import { checkEvaluateFlags, EVALUATE, type EvaluateFlags } from "./evaluate_flags.ts";
 import { helpText, parseFlags } from "./flags.ts";
 import { readModel } from "./read_model.ts";
-import { allClasses, type SamplingOptions, samplingProcess } from "./sampling.ts";
+import { allClasses, DEFAULT_GUIDANCE, type SamplingOptions, samplingProcess } from "./sampling.ts";
 import {
   duration,
   EXIT,
@@ -125,7 +125,7 @@ async function drawSamples(
   if (classes !== null && classes.length > CLASSES) {
     throw new FailureError(`Expected a model of ${CLASSES} classes but got ${classes.length}`);
   }
-  const guidance = scale === undefined ? null : { scale, rescale };
+  const guidance = classes === null ? null : { scale: scale ?? DEFAULT_GUIDANCE, rescale };
   const options: SamplingOptions = {
     ...{ sampler, steps, eta, variance, seed, count, batch, classes, guidance, prediction },
     ...{ spacing: "trailing", clip: "static", first: 0 },
@@ -154,8 +154,8 @@ async function drawSamples(
       ...{ sampler, steps, seed, seconds },
       variance: sampler === "ddpm" ? variance : null,
       eta: sampler === "ddim" ? eta : null,
-      guidance: scale ?? null,
-      guidanceRescale: scale === undefined ? null : rescale,
+      guidance: guidance?.scale ?? null,
+      guidanceRescale: guidance?.rescale ?? null,
     },
   };
 }

@@ -5,6 +5,7 @@
  */
 import { checkDeviceFlags, DEVICE_FLAGS } from "./device_flags.ts";
 import type { CommandSpec, Flag, FlagValues } from "./flags.ts";
+import { DEFAULT_GUIDANCE } from "./sampling.ts";
 import { UsageError } from "./terminal.ts";
 
 /** The command, as a table. */
@@ -43,7 +44,7 @@ export const EVALUATE = {
       kind: "number",
       min: 0,
       max: 100,
-      help: "Scale of classifier-free guidance (default: none).",
+      help: `Scale of classifier-free guidance (default: ${DEFAULT_GUIDANCE} with classes).`,
     },
     "guidance-rescale": {
       kind: "number",

@@ -8,7 +8,7 @@ import { parseClasses } from "./class_list.ts";
 import { checkDeviceFlags, DEVICE_FLAGS } from "./device_flags.ts";
 import type { CommandSpec, Flag, FlagValues } from "./flags.ts";
 import { ANIMATION_FLAGS, checkOutputs, OUTPUT_FLAGS } from "./sample_outputs.ts";
-import { allClasses, type Guidance, type Interpolation } from "./sampling.ts";
+import { allClasses, DEFAULT_GUIDANCE, type Guidance, type Interpolation } from "./sampling.ts";
 import { parseShard } from "./shard.ts";
 import { UsageError } from "./terminal.ts";
 
@@ -41,7 +41,9 @@ export const SAMPLE = {
       kind: "number",
       min: 0,
       max: 100,
-      help: "Scale of classifier-free guidance: 1 is none, more is clearer and less varied.",
+      help:
+        "Scale of classifier-free guidance: 1 is none, more is clearer and less varied (default: " +
+        `${DEFAULT_GUIDANCE} for a model with classes).`,
     },
     "guidance-rescale": {
       kind: "number",
@@ -279,9 +281,10 @@ export function sampleChoice(flags: SampleFlags, config: UNetConfig, model: stri
     steps,
     count,
     classes,
-    guidance: flags.guidance === undefined
-      ? null
-      : { scale: flags.guidance, rescale: flags["guidance-rescale"] },
+    guidance: all === null ? null : {
+      scale: flags.guidance ?? DEFAULT_GUIDANCE,
+      rescale: flags["guidance-rescale"],
+    },
     interpolate: interpolate === undefined ? undefined : { seed: interpolate, columns },
   };
 }
