@@ -34,8 +34,10 @@ export interface VectorOptions {
   readonly provenance: Provenance;
 }
 
-/** Requests drawn per combination of options, among which those that show an option are kept. */
+/** Fewest requests drawn per combination of options, among which those that show an option are kept. */
 const DRAWN = 24;
+/** Fewest per operation: with one combination of options, the rest is left to chance. */
+const DRAWN_PER_OP = 480;
 /** How many of a combination are kept whatever they show. */
 const LEAST = 2;
 /** How many of an operation, which may have one combination only. */
@@ -45,14 +47,32 @@ const LEAST_PER_OP = 12;
 function drawnRequests(fc: Fc, op: string, seed: number, oracle: Oracle): Request[] {
   const cells = DRAWS[op](new Parts(fc));
   const least = Math.max(LEAST, Math.ceil(LEAST_PER_OP / cells.length));
+  const numRuns = Math.max(DRAWN, Math.ceil(DRAWN_PER_OP / cells.length));
   return cells.flatMap(({ requests }, k) => {
-    const drawn = fc.sample(requests, { numRuns: DRAWN, seed: seed + 7919 * k });
+    const drawn = fc.sample(requests, { numRuns, seed: seed + 7919 * k });
     const answered = drawn.filter((request) =>
       JSON.parse(oracle.answer(JSON.stringify(request))).ok
     );
     return showingAll(answered, least);
   });
 }
+
+/** A first-order solver step inside a process. */
+function solverStep(schedule: unknown): Request {
+  const tensor = (...data: number[]) => ({ shape: [1, 1, 1, 3], data });
+  const [xt, modelOutput] = [tensor(0.5, -1.25, 2), tensor(-0.75, 0.125, 1)];
+  const [step, read] = [{ order: 1, t: 3, tPrev: 2, history: [] }, { prediction: "epsilon" }];
+  return { op: "dpm_solver_step", schedule, ...step, xt, modelOutput, ...read, clip: null };
+}
+
+/** What no request is drawn for: solver steps in processes that end at ᾱ = 0, before they do. */
+const WRITTEN: Readonly<Record<string, readonly Request[]>> = {
+  dpm_solver_step: [
+    solverStep({ kind: "inverse", T: 6 }),
+    solverStep({ kind: "betas", betas: [0.1, 0.2, 0.3, 0.4] }),
+    solverStep({ kind: "linear", T: 6, betaStart: 0.01, betaEnd: 0.2, zeroTerminalSnr: true }),
+  ],
+};
 
 /** Those of some requests that differ. */
 function distinct(requests: readonly Request[]): Request[] {
@@ -69,7 +89,9 @@ function requestsByOp(
   const all = Object.keys(OPS);
   const drawn = ops.map((op): [string, Request[]] => [
     op,
-    op === "unet" ? unetRequests() : drawnRequests(fc, op, seed + 104729 * all.indexOf(op), oracle),
+    op === "unet"
+      ? unetRequests()
+      : drawnRequests(fc, op, seed + 104729 * all.indexOf(op), oracle).concat(WRITTEN[op] ?? []),
   ]);
   const standard = Object.values(SCHEDULES).map((schedule) => ({ op: "schedule", schedule }));
   const used = drawn.flatMap(([, requests]) => requests)
