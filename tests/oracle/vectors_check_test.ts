@@ -87,14 +87,19 @@ Deno.test("answers in float32 with float32 tables conform, which the tables amon
     assertEquals(verdict, ops.includes(op) ? "conforms" : "not covered", op);
   }
   assertEquals(report.notes.length, 1);
-  // Without its tables nobody can know that float32 explains what it is off by.
+  const worstOf = (checked: Checked) =>
+    checked.report.ops.filter(({ op }) => op !== "schedule").map(({ worst }) => worst);
+  const sharp = worstOf({ report, faults: [] });
+  // Without its tables all that float32 may make of the schedule has to be allowed.
   files.delete("answers/schedule.jsonl");
-  assertEquals(verdictsOf(await check(files, true)).q_posterior, "deviates");
+  const wide = worstOf(await check(files, true));
+  // A wider bound makes the same error a smaller part of it.
+  assert(sharp.some((worst, i) => worst > wide[i]), `${sharp} and ${wide}`);
 });
 
 Deno.test("a mistake in one operation deviates there, with its cause and how many requests show it", async () => {
   const files = await vectorsOf(), ops = ["schedule", "q_sample", "ddim_step", "adam_step"];
-  await answersOf(files, ops, ["python3", "right.py", "--fault", "no-rederive"]);
+  await answersOf(files, ops, ["python3", "right.py", "--fault", "epsilon-kept"]);
   const checked = await check(files, true), { report } = checked;
   assertEquals(report.verdict, "deviates");
   for (const op of ops) {
@@ -109,8 +114,8 @@ Deno.test("an answer off by more than rounding deviates, a bare NaN too; an unkn
   const shifted = (lines: string[]) =>
     lines.with(4, lines[4].replace(/"data":\[(-?[\d.]+)/, (_, x) => `"data":[${Number(x) + 1e-3}`));
   const off = await afterChange("ema_step", shifted);
-  assertEquals([off.verdict, off.requests], ["deviates", 12]);
-  assertStringIncludes(off.failure?.message ?? "", "(1 of 12 deviate)");
+  assertEquals([off.verdict, off.requests], ["deviates", 60]);
+  assertStringIncludes(off.failure?.message ?? "", "(1 of 60 deviate)");
   const nan = await afterChange(
     "ema_step",
     (lines) => lines.with(0, lines[0].replace(/"data":\[[^,\]]+/, '"data":[NaN')),
@@ -131,15 +136,15 @@ Deno.test("answers may come in any order, with empty lines and carriage returns"
     "ema_step",
     (lines) => ["", ...lines.toReversed().map((line) => `${line}\r`)],
   );
-  assertEquals([shuffled.verdict, shuffled.requests], ["conforms", 12]);
+  assertEquals([shuffled.verdict, shuffled.requests], ["conforms", 60]);
 });
 
 Deno.test("answers that are missing, twice there, of no request or no JSON break, each with its sentence", async () => {
   const broken: [(lines: string[]) => readonly string[], string][] = [
-    [(lines) => lines.slice(0, -1), "Expected an answer to request 12 but got none"],
-    [(lines) => [...lines, lines[2]], "Expected one answer to request 3 but line 13 is another"],
-    [(lines) => lines.with(1, '{"id":99,"ok":true}'), "Expected an id in 1..12 in line 2"],
-    [(lines) => lines.with(1, "garbage"), "Expected an id in 1..12 in line 2"],
+    [(lines) => lines.slice(0, -1), "Expected an answer to request 60 but got none"],
+    [(lines) => [...lines, lines[2]], "Expected one answer to request 3 but line 61 is another"],
+    [(lines) => lines.with(1, '{"id":990,"ok":true}'), "Expected an id in 1..60 in line 2"],
+    [(lines) => lines.with(1, "garbage"), "Expected an id in 1..60 in line 2"],
     [(lines) => lines.with(0, lines[0].slice(0, -9)), "Expected a line of JSON but got"],
     [(lines) => lines.with(0, '{"id":1,"ok":true,"result":{}}'), "Expected ema in the result"],
     [(lines) => lines.with(0, '{"id":1,"ok":true}'), "Expected ema in the result"],

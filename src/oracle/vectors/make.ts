@@ -41,7 +41,7 @@ const DRAWN_PER_OP = 480;
 /** How many of a combination are kept whatever they show. */
 const LEAST = 2;
 /** How many of an operation, which may have one combination only. */
-const LEAST_PER_OP = 12;
+const LEAST_PER_OP = 60;
 
 /** The drawn requests of an operation that the reference answers, until each option was shown. */
 function drawnRequests(fc: Fc, op: string, seed: number, oracle: Oracle): Request[] {
