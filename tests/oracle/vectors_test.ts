@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import { createOracle } from "../../src/oracle/mod.ts";
 import { ops as OPS } from "../../src/oracle/ops/mod.ts";
 import { makeVectors } from "../../src/oracle/vectors/mod.ts";
+import { showingAll } from "../../src/oracle/vectors/options_of.ts";
 import { ArgumentError } from "../../src/math/errors.ts";
 import { decodeSafetensors, encodeSafetensors, storedTensor } from "../../src/spec/safetensors.ts";
 import { protocolValidator } from "../support/json_schema.ts";
@@ -58,6 +59,22 @@ Deno.test("every text and switch that the protocol's schema lists occurs in the 
     }).map((option) => `${op}: ${option}`);
   });
   assertEquals(missing, []);
+});
+
+Deno.test("of drawn requests the first are kept, and each that shows a new text, switch, field or kind", () => {
+  const step = (t: unknown, clip: unknown, more = {}) => ({ op: "ddim_step", t, clip, ...more });
+  const first = step(1, null), again = step(2, null);
+  const fresh = [
+    step([1], null),
+    step(1, { kind: "static" }),
+    step(1, { kind: "dynamic" }),
+    step(1, null, { eta: 0 }),
+    step(1, null, { rederiveEpsilon: true }),
+    step(1, null, { rederiveEpsilon: false }),
+  ];
+  const drawn = [first, again, ...fresh.flatMap((request) => [request, request])];
+  assertEquals(showingAll(drawn, 1), [first, ...fresh]);
+  assertEquals(showingAll(drawn, 2), [first, again, ...fresh]);
 });
 
 Deno.test("requests are valid and answered, and the tables of every process that occurs are among them", () => {
