@@ -125,7 +125,7 @@ function lineOf(k: number, draws: Draws): Sent {
   if (k % HUGE_EVERY === HUGE_EVERY / 2) return huge(k, draws);
   const { request, answer } = draws.oneOf(GOOD), text = JSON.stringify({ id: k, ...request });
   // Every second line is good, so that a bad one is mostly followed by one whose answer is known.
-  if (k % 2 === 0) return { bytes: encoder.encode(text), answer: answer(k) };
+  if (k % 2 === 1) return { bytes: encoder.encode(text), answer: answer(k) };
   const kind = draws.below(20);
   if (kind < 10) {
     return { bytes: encoder.encode(mutated({ id: k, ...request }, draws)), answer: null };
