@@ -52,9 +52,8 @@ def scheduler(kind, request, **config):
 
 def ddpm(request, **config):
     made = scheduler(DDPMScheduler, request, **config)
-    keep = request["schedule"].get("keep")
-    if keep:
-        made.set_timesteps(timesteps=[t - 1 for t in reversed(keep)])
+    times = request["schedule"].get("keep") or range(1, made.config.num_train_timesteps + 1)
+    made.set_timesteps(timesteps=[t - 1 for t in reversed(times)])
     return made
 
 

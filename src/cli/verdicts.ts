@@ -18,7 +18,14 @@ export interface Subject {
   readonly env: Readonly<Record<string, string>>;
   /** Operations to verify; all that it has if null. */
   readonly ops: readonly string[] | null;
+  /** What its source says of the deviations, read by hand. */
+  readonly reading: readonly string[];
 }
+
+/** What happens to DDIM with η = 1 in float32 after zero terminal SNR. */
+const SIGMA =
+  "With η = 1, 1 − ᾱ_prev − σ² is 0 where ᾱ_t is 0. `DDIMScheduler.step` takes the root " +
+  "of what float32 makes of it, which may be below 0.";
 
 /** The implementations whose verdicts are published. */
 export const SUBJECTS: readonly Subject[] = [
@@ -29,6 +36,18 @@ export const SUBJECTS: readonly Subject[] = [
     adapter: ["adapters/diffusers_schedulers.py"],
     env: {},
     ops: null,
+    reading: [
+      "`DDPMScheduler._get_variance` clamps β̃ to 1e-20 so that its logarithm is finite; the DDPM " +
+      "code takes the second step's instead. No noise is added at time 1, where it would show.",
+      "Trailing times come from `np.arange(T, 0, -T/N)`, whose floating-point steps give one " +
+      "time too many for some N. It becomes −1, the last entry of ᾱ. `np.linspace` likewise puts " +
+      "ties on the wrong side.",
+      'With `variance_type="learned"` the network\'s output is taken for the variance, and its ' +
+      "root is not a number where it is negative; the DDPM code takes it for the logarithm.",
+      "`DDPMScheduler.step` leaves noise out where t is 0, and not where the step is the last: a " +
+      "run that ends at a later time gets noise in its last step.",
+      SIGMA,
+    ],
   },
   ...["trailing", "linspace"].map((spacing): Subject => ({
     title: `diffusers, DDIM with ${spacing} spacing`,
@@ -36,6 +55,11 @@ export const SUBJECTS: readonly Subject[] = [
     adapter: ["adapters/diffusers_schedulers.py", "--spacing", spacing],
     env: {},
     ops: ["ddim_step"],
+    reading: [
+      "`DDIMScheduler.step` goes to t − ⌊T/N⌋ whatever its list of times says next. Only " +
+      "`leading` lists are always spaced by that.",
+      SIGMA,
+    ],
   })),
   {
     title: "improved-diffusion",
@@ -45,6 +69,10 @@ export const SUBJECTS: readonly Subject[] = [
     adapter: ["adapters/gaussian_diffusion.py"],
     env: { GAUSSIAN_DIFFUSION: "improved_diffusion_for_SMLM/improved_diffusion" },
     ops: null,
+    reading: [
+      "`space_timesteps` tries strides below T only: a single step, of stride T, is refused.",
+      "ε is derived from x̂_0 by way of √(1/ᾱ), which is not finite where ᾱ is 0.",
+    ],
   },
 ];
 
@@ -86,8 +114,8 @@ function optionsText(options: Deviation["options"]): string {
   const names = [...new Set(options.flatMap(Object.keys))];
   return names.map((name) => {
     const values = [...new Set(options.map((option) => option[name] ?? "above 0"))];
-    const both = name === "process" && values.length > 1;
-    return both || (values.length === 1 && values[0] === "whole")
+    const either = (name === "process" || name === "ᾱ_T") && values.length > 1;
+    return either || (values.length === 1 && values[0] === "whole")
       ? ""
       : `${name} ${values.join(", ")}`;
   }).filter((text) => text !== "").join("; ");
@@ -147,6 +175,9 @@ function section({ subject, candidate, ops }: SubjectFindings, venv: string): st
         "```",
       );
     }
+  }
+  if (ops.some(({ deviations }) => deviations.length > 0)) {
+    lines.push("", "In its source:", "", ...subject.reading.map((text) => `- ${text}`));
   }
   return lines.join("\n");
 }
