@@ -41,6 +41,10 @@ const TRAIN = {
     ],
     ["deno task train --preset fashion --minutes 20", "Clothes, for twenty minutes"],
     [
+      "deno task train --preset mnist --init models/mnist --seed 1 --out runs/more",
+      "More training of the model that comes with the package",
+    ],
+    [
       "deno task train --preset mnist --data photos --image-size 32 --out runs/photos",
       "Pictures of your own, with a folder for each class",
     ],

@@ -24,6 +24,12 @@ const WHAT = {
     placeholder: "FILE",
     help: "A U-Net of your own: a config.json as diffusers' UNet2DModel has it.",
   },
+  init: {
+    kind: "text",
+    placeholder: "MODEL",
+    help:
+      "Begin with the network and weights of another run, a checkpoint or a folder of diffusers.",
+  },
   dropout: {
     kind: "number",
     min: 0,

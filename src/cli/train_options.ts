@@ -8,6 +8,7 @@ import type { Checkpoint, RunOptions, TrainingState } from "../spec/checkpoint.t
 import type { ScheduleConfig } from "../spec/schedule_config.ts";
 import { type UNetConfig, unetConfigToDiffusers } from "../spec/unet_config.ts";
 import { LOSSES, type Objective } from "./objective.ts";
+import { readModel } from "./read_model.ts";
 import { type FoundCheckpoint, holdsRun, readCheckpoint } from "./run_folder.ts";
 import { FailureError, UsageError } from "./terminal.ts";
 import { checkImages, imageRecord, type ImageSource, openImages } from "./train_data.ts";
@@ -203,8 +204,11 @@ async function started(
         `--prediction ${prediction} --loss ${chosen.loss}`,
     );
   }
-  const unet = await networkOf(chosen, dataset);
-  const { ema, ...training } = initialState(unet, seed);
+  const model = chosen.init === undefined ? null : await modelToBeginWith(chosen.init, chosen);
+  const unet = model === null
+    ? await networkOf(chosen, dataset)
+    : { ...model.unet, dropout: chosen.dropout ?? model.unet.dropout };
+  const { ema, ...training } = initialState(unet, seed, model?.ema);
   const size = chosen["image-size"];
   const train: RunOptions = {
     images: dataset.count,
@@ -214,11 +218,30 @@ async function started(
       ) => [name, chosen[name]]),
     ),
     ...(size === undefined ? {} : { [IMAGE_SIZE]: size }),
+    ...(chosen.init === undefined ? {} : { init: chosen.init }),
     ...await imageRecord(dataset),
   };
   const schedule = scheduleOf(chosen, given);
   const known = prediction === "epsilon" ? {} : { prediction };
   return { unet, schedule, step: 0, seed, train, ...known, ema, training };
+}
+
+/** The model whose network and weights a new run begins with. */
+async function modelToBeginWith(path: string, chosen: Chosen): Promise<Checkpoint> {
+  if (chosen.config !== undefined) {
+    throw new UsageError(
+      `Expected no --config with --init ${path}, which has a network, but got ${chosen.config}`,
+    );
+  }
+  const { file, checkpoint } = await readModel(path);
+  const { prediction = "epsilon" } = checkpoint;
+  if (prediction !== chosen.prediction) {
+    throw new UsageError(
+      `Expected --prediction ${prediction}, as the network in ${file} predicts, but got ` +
+        chosen.prediction,
+    );
+  }
+  return checkpoint;
 }
 
 /** The noise schedule that flags choose. */
@@ -257,6 +280,11 @@ async function resumed(
   if (training === undefined) {
     throw new FailureError(
       `Expected a checkpoint to go on training from but ${file} only holds weights to sample from`,
+    );
+  }
+  if (given.has("init")) {
+    throw new UsageError(
+      `Expected --init with a new run only, but the run in ${folder} has weights of its own`,
     );
   }
   const kept: Record<string, unknown> = { ...UNWRITTEN, ...train, seed, prediction };

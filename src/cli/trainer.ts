@@ -66,9 +66,15 @@ export interface RunState extends TrainingState {
   readonly ema: Parameters;
 }
 
-/** The state before the first step: weights drawn from the seed, the average a copy, moments zero. */
-export function initialState(config: UNetConfig, seed: number): RunState {
-  const model = initialParameters(config, seed);
+/**
+ * The state before the first step: weights of a trained model, or else drawn from the seed, the average
+ * a copy, moments zero.
+ */
+export function initialState(
+  config: UNetConfig,
+  seed: number,
+  model: Parameters = initialParameters(config, seed),
+): RunState {
   const zeros = () => new Map([...model].map(([name, theta]) => [name, zerosLike(theta)]));
   return { model, ema: model, m: zeros(), v: zeros() };
 }
