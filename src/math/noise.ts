@@ -108,7 +108,9 @@ export function uniformDoubles(
 ): Float64Array<ArrayBuffer> {
   checkInteger("index", index, 0, 2 ** 52 - 1);
   const words = randomBits(seed, stream, 2 * index, 2 * count);
-  return Float64Array.from({ length: count }, (_, i) => unitOpen(words[2 * i], words[2 * i + 1]));
+  const out = new Float64Array(count);
+  for (let i = 0; i < count; i++) out[i] = unitOpen(words[2 * i], words[2 * i + 1]);
+  return out;
 }
 
 /**

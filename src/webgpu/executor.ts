@@ -146,6 +146,21 @@ export class Executor {
     );
   }
 
+  /** Sets a buffer to zero. */
+  clear(buffer: BufferName): void {
+    const encoder = this.#gpu.device.createCommandEncoder();
+    encoder.clearBuffer(this.#buffers[buffer]);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Copies a buffer to another of its size. */
+  copy(from: BufferName, to: BufferName): void {
+    const { [from]: source, [to]: target } = this.#buffers;
+    const encoder = this.#gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(source, 0, target, 0, source.size);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
   /** Reads tensors back once all submitted work is done. */
   async read(...tensors: readonly PlanTensor[]): Promise<Float32Array[]> {
     if (this.#gpu.lost.reason !== null) throw this.#gpu.lost.reason;

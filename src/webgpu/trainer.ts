@@ -133,9 +133,13 @@ export class GpuTrainer {
 
   /** Replaces weights, moments and average; what steps submitted before it gave is forgotten. */
   upload(state: TrainingState): void {
+    for (const part of STATE_PARTS) checkParameters(this.config, state[part]);
     this.#run = { failure: null };
     for (const part of STATE_PARTS) {
-      uploadParameters(this.executor, this.config, this.#places(part), state[part]);
+      // At the start of a run, three of the four need not cross over.
+      if (part === "ema" && state.ema === state.parameters) this.executor.copy("parameters", part);
+      else if (isZero(state[part])) this.executor.clear(part);
+      else uploadParameters(this.executor, this.config, this.#places(part), state[part]);
     }
   }
 
@@ -249,4 +253,13 @@ export class GpuTrainer {
     );
     return new Map(specs.map((spec, i) => [spec.name, fromDevice(spec, data[i])]));
   }
+}
+
+/** Whether every number is +0. */
+function isZero(parameters: Parameters): boolean {
+  for (const { data } of parameters.values()) {
+    const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
+    for (let i = 0; i < bits.length; i++) if (bits[i] !== 0) return false;
+  }
+  return true;
 }
