@@ -13,8 +13,9 @@ import type { Result } from "../result.ts";
 import { ScheduleCache } from "../schedule_cache.ts";
 import { BOUNDS } from "./bounds/mod.ts";
 import type { Request } from "./draw/parts.ts";
-import { type Leaf, leavesOf, readLeaf } from "./leaves.ts";
+import { FormError, type Leaf, leavesOf, readLeaf } from "./leaves.ts";
 import { type Bounds, coefficientUnit, Model, type Precision, type Road } from "./model.ts";
+import type { FormDifference } from "./report.ts";
 import { ApproxSchedule, ownTables, ruleTableErrors, type TableErrors } from "./tables.ts";
 
 /** Orders of operations other than the analysed ones may cost as much again. */
@@ -38,8 +39,8 @@ export interface Difference {
 export interface Comparison {
   /** Largest error over bound; Infinity where a bound of 0 is missed. */
   readonly worst: number;
-  /** The worst difference beyond its bound, or null. */
-  readonly difference: Difference | null;
+  /** The worst difference beyond its bound, or the first of form; null if there is none. */
+  readonly difference: Difference | FormDifference | null;
 }
 
 /** What an expected result allows. */
@@ -163,12 +164,24 @@ export class Judge {
   }
 }
 
-/** Compares a candidate's result with an expectation. @throws {BrokenError} for another form. */
+/** The numbers of a field, or how their form differs. */
+function readOrDifference(result: unknown, leaf: Leaf): readonly number[] | FormDifference {
+  try {
+    return readLeaf(result, leaf);
+  } catch (error) {
+    if (!(error instanceof FormError)) throw error;
+    const { expected, got } = error;
+    return { field: leaf.path, expected, got };
+  }
+}
+
+/** Compares a candidate's result with an expectation. @throws {BrokenError} for what is no numbers. */
 export function compare(result: unknown, { leaves, boundOf }: Expectation): Comparison {
   let worst = 0;
-  let difference: Difference | null = null;
+  let difference: Comparison["difference"] = null;
   for (const leaf of leaves) {
-    const got = readLeaf(result, leaf);
+    const got = readOrDifference(result, leaf);
+    if ("field" in got) return { worst: Infinity, difference: got };
     for (let i = 0; i < got.length; i++) {
       const expected = leaf.values[i];
       if (got[i] === expected) continue;

@@ -8,6 +8,14 @@ import { isObject } from "../fields.ts";
 import type { Result, Value } from "../result.ts";
 import { beginning, BrokenError } from "./candidate.ts";
 
+/** A field whose numbers are not as many, or not in the shape, as they should be. */
+export class FormError extends Error {
+  /** @param expected the form in words. @param got the one that was found. */
+  constructor(readonly expected: string, readonly got: string) {
+    super(`Expected ${expected} but got ${got}`);
+  }
+}
+
 /** The numbers of one field of a result. */
 export interface Leaf {
   /** The field's name, `grads.dX` or `grads[0]` where it is nested. */
@@ -62,14 +70,35 @@ function text(value: unknown): string {
   return JSON.stringify(value) ?? "nothing";
 }
 
-function list(value: unknown, where: string, length: number): readonly unknown[] {
-  if (!Array.isArray(value)) {
-    throw new BrokenError(`Expected a list for ${where} but got ${beginning(text(value))}`);
+/** The numbers of a list of any depth, of a tensor, or of a number. @throws {BrokenError} for anything else. */
+function numbersIn(value: unknown, where: string): number[] {
+  if (Array.isArray(value)) return value.flatMap((entry, i) => numbersIn(entry, `${where}[${i}]`));
+  if (isTensorForm(value)) return numbersIn(value.data, `${where}.data`);
+  return [numberOf(value, where)];
+}
+
+function isTensorForm(value: unknown): value is { shape: unknown; data: readonly unknown[] } {
+  return isObject(value) && Object.hasOwn(value, "shape") && Array.isArray(value.data);
+}
+
+/** What numbers form, in words. */
+function formOf(value: unknown): string {
+  if (isTensorForm(value)) {
+    return `shape ${beginning(text(value.shape))} of ${value.data.length} values`.replaceAll(
+      '"',
+      "",
+    );
   }
-  if (value.length !== length) {
-    throw new BrokenError(`Expected ${length} values for ${where} but got ${value.length}`);
-  }
-  return value;
+  if (!Array.isArray(value)) return "a number";
+  return value.some((entry) => typeof entry === "object")
+    ? `a nested list of ${value.length}`
+    : `${value.length} values`;
+}
+
+/** The form of a field of the reference's. */
+function formOfLeaf({ shape, scalar, values }: Leaf): string {
+  if (scalar) return "a number";
+  return shape === null ? `${values.length} values` : `shape [${shape}] of ${values.length} values`;
 }
 
 /** Follows a path like `grads.dX` or `grads[0]` into an answer. */
@@ -83,29 +112,28 @@ function at(result: unknown, path: string): unknown {
   return value;
 }
 
+/** Whether a value has a field's form. */
+function hasForm(value: unknown, { shape, scalar, values }: Leaf): boolean {
+  if (scalar) return !Array.isArray(value) && !isObject(value);
+  if (shape === null) return Array.isArray(value) && value.length === values.length;
+  return isTensorForm(value) && text(value.shape) === text(shape) &&
+    value.data.length === values.length;
+}
+
 /**
  * The numbers that a candidate's result has for a field of the reference's.
  *
- * @throws {BrokenError} if the field is missing or has another form or shape.
+ * @throws {FormError} if they are numbers of another length or shape.
+ * @throws {BrokenError} if the field is missing or is no numbers.
  */
 export function readLeaf(result: unknown, leaf: Leaf): readonly number[] {
-  const { path, shape, scalar, values } = leaf;
-  const value = at(result, path);
+  const { path } = leaf, value = at(result, path);
   if (value === undefined || value === null) {
     throw new BrokenError(`Expected ${path} in the result but got ${beginning(text(result))}`);
   }
-  if (scalar) return [numberOf(value, path)];
-  if (shape === null) {
-    return list(value, path, values.length).map((entry, i) => numberOf(entry, `${path}[${i}]`));
+  const numbers = numbersIn(value, path);
+  if (!hasForm(value, leaf) || numbers.length !== leaf.values.length) {
+    throw new FormError(formOfLeaf(leaf), formOf(value));
   }
-  if (!isObject(value)) {
-    throw new BrokenError(
-      `Expected a tensor {"shape", "data"} for ${path} but got ${beginning(text(value))}`,
-    );
-  }
-  if (text(value.shape) !== text(shape)) {
-    throw new BrokenError(`Expected ${path} of shape [${shape}] but got ${text(value.shape)}`);
-  }
-  return list(value.data, `${path}.data`, values.length)
-    .map((entry, i) => numberOf(entry, `${path}.data[${i}]`));
+  return numbers;
 }

@@ -18,6 +18,7 @@ export type { Precision } from "./model.ts";
 export {
   type Failure,
   failureText,
+  type FormDifference,
   junitOf,
   type OpReport,
   type Report,

@@ -1,6 +1,6 @@
 /**
  * What fast-check cannot make smaller by itself: a batch of images, of which one element fails, as
- * that element alone.
+ * that element alone, and processes of whose lengths only some fail.
  *
  * @module
  */
@@ -63,8 +63,23 @@ const IMAGES: ReadonlySet<string> = new Set([
   "ema_step",
 ]);
 
-/** Smaller requests that may fail as well: each element by itself, then each sample, smallest first. */
+/** The longest processes whose times are tried one after the other. */
+const SHORT = 8;
+
+/** Times of every few steps out of every short process. */
+function shorter(request: Request): Request[] {
+  if (request.spacing === "sections") return [];
+  const upTo = (max: number) => Array.from({ length: max }, (_, i) => i + 1);
+  return upTo(Math.min(SHORT, Number(request.T) - 1))
+    .flatMap((T) => upTo(T).map((steps) => ({ ...request, T, steps })));
+}
+
+/**
+ * Smaller requests that may fail as well, smallest first: each element by itself, then each sample; of
+ * times, those of short processes.
+ */
 export function reductions(request: Request): Request[] {
+  if (request.op === "timesteps") return shorter(request);
   if (!IMAGES.has(request.op)) return [];
   const first = Object.entries(request)
     .find(([name, value]) => name !== "modelOutput" && isTensor(value))?.[1];

@@ -5,11 +5,21 @@
  */
 import type { Precision } from "./model.ts";
 
+/** Numbers of another length or shape than they should have, both in words: `7 values`. */
+export interface FormDifference {
+  /** The field of the result. */
+  readonly field: string;
+  /** The reference's form. */
+  readonly expected: string;
+  /** The candidate's. */
+  readonly got: string;
+}
+
 /** A request that a candidate answers wrongly, as small as it was found. */
 export interface Failure {
   /** The request, without its id. */
   readonly request: Readonly<Record<string, unknown>>;
-  /** The field of the result that is furthest off; null if the request was refused. */
+  /** The field of the result that is furthest off; null if the request was refused or a form differs. */
   readonly field: string | null;
   /** The index in the field's row-major values; null for a single number. */
   readonly index: number | null;
@@ -19,6 +29,8 @@ export interface Failure {
   readonly got: number | null;
   /** The largest difference that rounding explains. */
   readonly bound: number | null;
+  /** What differs if it is not a value but a length or a shape. */
+  readonly form: FormDifference | null;
   /** The computation whose rounding errors make the bound. */
   readonly formula: string;
   /** What went wrong in one sentence. */
@@ -102,7 +114,7 @@ export function tableOf(report: Report): string {
 
 /** A failure in lines of text. @param replay the command that repeats it, or null. */
 export function failureText(op: string, failure: Failure, replay: string | null): string {
-  const { field, index, expected, got, bound, formula, message, cause } = failure;
+  const { field, index, expected, got, bound, form, formula, message, cause } = failure;
   const lines = [`${op}: ${message}`, `  request   ${JSON.stringify(failure.request)}`];
   if (field !== null) {
     const where = index === null ? field : `${field}[${index}]`;
@@ -111,6 +123,13 @@ export function failureText(op: string, failure: Failure, replay: string | null)
       `  expected  ${expected}`,
       `  got       ${got}`,
       `  bound     ${short(bound ?? 0)} = rounding errors of ${formula}`,
+    );
+  }
+  if (form !== null) {
+    lines.push(
+      `  at        ${form.field}`,
+      `  expected  ${form.expected}`,
+      `  got       ${form.got}`,
     );
   }
   if (cause !== null) lines.push(`  likely    ${cause}`);

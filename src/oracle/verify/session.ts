@@ -133,6 +133,7 @@ function noDifference(request: Request): Failure {
     expected: null,
     got: null,
     bound: null,
+    form: null,
     formula: BOUNDS[request.op].formula,
     message: "",
     cause: null,
@@ -142,6 +143,11 @@ function noDifference(request: Request): Failure {
 function failureOf(request: Request, { worst, difference }: Comparison): Failure {
   const base = noDifference(request);
   if (difference === null) return base;
+  if (!("index" in difference)) {
+    const { field, expected, got } = difference;
+    const message = `${field}: expected ${expected} but got ${got}`;
+    return { ...base, form: difference, message };
+  }
   const { field, got, bound } = difference;
   const message = !Number.isFinite(got)
     ? `${field} is ${got}`

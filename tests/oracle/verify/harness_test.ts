@@ -5,6 +5,7 @@ import {
   type Candidate,
   candidateOf,
   type CandidateOp,
+  failureText,
   junitOf,
   replay,
   UnsupportedError,
@@ -165,16 +166,48 @@ Deno.test("refusals, NaN and results of another form are told apart", async () =
   const broken: CandidateOp[] = [
     () => ({}),
     () => null,
-    () => ({ x: 3 }),
-    () => ({ x: { shape: [1], data: [0] } }),
-    (r) => tensor(r, (n) => new Array(n + 1).fill(0)),
-    (r) => {
-      const { x } = tensor(r, (n) => new Array(n).fill(0));
-      return { x: { ...x, shape: [...x.shape, 1] } };
-    },
+    () => ({ x: "nothing" }),
+    () => ({ x: { data: [0] } }),
+    () => ({ x: { shape: [1], data: 0 } }),
     (r) => tensor(r, (n) => new Array(n).fill(null)),
+    (r) => tensor(r, (n) => new Array(n + 1).fill("0")),
   ];
   for (const answer of broken) assertEquals((await verdictOf(answer))[0], "broke");
+  const formed: [answer: CandidateOp, says: string][] = [
+    [() => ({ x: 3 }), "a number"],
+    [() => ({ x: [1, 2] }), "2 values"],
+    [() => ({ x: [[[[0]]]] }), "a nested list"],
+    [() => ({ x: { shape: [1], data: [0] } }), "shape [1] of 1 values"],
+    [(r) => tensor(r, (n) => new Array(n + 1).fill(0)), "values but got shape"],
+    [(r) => {
+      const { x } = tensor(r, (n) => new Array(n).fill(0));
+      return { x: { ...x, shape: [...x.shape, 1] } };
+    }, ",1] of"],
+  ];
+  for (const [answer, says] of formed) {
+    const [verdict, message] = await verdictOf(answer);
+    assertEquals(verdict, "deviates", says);
+    assertStringIncludes(message, says);
+  }
+});
+
+Deno.test("a list of another length deviates, is shrunk and explained", async () => {
+  // What range(0, T, T // steps) gives: too many times where steps does not divide T.
+  const overrun: CandidateOp = ({ T, steps, spacing, ...rest }) => {
+    if (spacing !== "leading") return truth({ ...rest, T, steps, spacing });
+    const stride = Math.floor(Number(T) / Number(steps)), timesteps: number[] = [];
+    for (let t = 1; t <= Number(T); t += stride) timesteps.unshift(t);
+    return { timesteps };
+  };
+  const { ops } = await verify(reference([], { timesteps: overrun }), { ops: ["timesteps"] });
+  const { failure, verdict } = ops[0];
+  assert(failure);
+  assertEquals([verdict, failure.field], ["deviates", null]);
+  // The smallest T that two steps do not divide.
+  assertEquals([failure.request.T, failure.request.steps], [3, 2]);
+  assertEquals(failure.form, { field: "timesteps", expected: "2 values", got: "3 values" });
+  assertStringIncludes(failure.cause ?? "", "range");
+  assertStringIncludes(failureText("timesteps", failure, null), "got       3 values");
 });
 
 Deno.test("a candidate that broke is started again for the next operation", async () => {

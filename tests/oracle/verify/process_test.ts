@@ -96,7 +96,6 @@ Deno.test({
       ["die", "the candidate ended: exit code 3; its standard error ends:\nout of luck"],
       ["rubbish", 'Expected a line of JSON but got "loading weights'],
       ["other-id", "Expected the answer with id 2"],
-      ["wrong-shape", "but got [7]"],
       ["unfinished", "Expected a line of JSON"],
       ["flood", "Expected a line of at most 8388608 bytes"],
       ["flood-lines", "Expected the answer with id 2"],
@@ -115,14 +114,16 @@ Deno.test({
         }),
       );
     }
-    const [hang, unfinished, nan] = await Promise.all([
+    const [hang, unfinished, nan, shape] = await Promise.all([
       verify([...flags, "--timeout", "1"], broken("hang")),
       verify([...flags, "--timeout", "1"], broken("unfinished-hang")),
       verify([...flags, "--runs", "5"], broken("nan")),
+      verify([...flags, "--runs", "5"], broken("wrong-shape")),
     ]);
-    assertEquals([hang.code, unfinished.code, nan.code], [2, 2, 1]);
+    assertEquals([hang.code, unfinished.code, nan.code, shape.code], [2, 2, 1, 1]);
     assertStringIncludes(hang.out, "Expected an answer within 1 s but got none");
     assertStringIncludes(nan.out, "x is NaN");
+    assertStringIncludes(shape.out, "  got       shape [7] of 7 values");
   },
 });
 

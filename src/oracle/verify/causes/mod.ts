@@ -75,6 +75,7 @@ function shows(
   const { leaves: right, boundOf } = judge.expectation(request, "double");
   return leaves !== null &&
     leaves.some((leaf, k) =>
+      leaf.values.length !== right[k].values.length ||
       Array.from(leaf.values).some((value, i) =>
         Math.abs(value - right[k].values[i]) > boundOf(right[k], i)
       )

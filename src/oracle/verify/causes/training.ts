@@ -95,6 +95,22 @@ function rounded(cause: string, round: (a: number, b: number) => number): Altern
   };
 }
 
+/** Times of a spacing by a rule that gives another number of them. */
+function counted(
+  cause: string,
+  spacing: string,
+  times: (T: number, steps: number) => number[],
+): Alternative {
+  return {
+    cause,
+    answer: (request, judge) => {
+      if (request.spacing !== spacing) return null;
+      const values = times(Number(request.T), Number(request.steps)).toReversed();
+      return leavesOf(judge.reference(request)).map((leaf) => ({ ...leaf, values }));
+    },
+  };
+}
+
 /** Mistakes in times, embeddings and random numbers. */
 export const SOURCE_MISTAKES: readonly Alternative[] = [
   withValues(
@@ -102,6 +118,19 @@ export const SOURCE_MISTAKES: readonly Alternative[] = [
     ["timesteps"],
     (t, _, { op }) => op === "timesteps" ? t - 1 : t,
   ),
+  counted(
+    "the times are range(1, T + 1, ⌊T/steps⌋), which may be too many",
+    "leading",
+    (T, steps) => {
+      const stride = Math.floor(T / steps);
+      return Array.from({ length: Math.ceil(T / stride) }, (_, i) => 1 + i * stride);
+    },
+  ),
+  counted("duplicates are not removed", "quadratic", (T, steps) =>
+    Array.from(
+      { length: steps },
+      (_, i) => steps === 1 ? 1 : 1 + Math.floor(4 * T * i * i / (5 * (steps - 1) ** 2)),
+    )),
   rounded("halves are rounded up instead of to even", (a, b) => Math.floor((2 * a + b) / (2 * b))),
   rounded("times are rounded down", (a, b) => Math.floor(a / b)),
   rounded("times are rounded up", (a, b) => Math.ceil(a / b)),
