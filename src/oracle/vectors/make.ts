@@ -57,23 +57,6 @@ function drawnRequests(fc: Fc, op: string, seed: number, oracle: Oracle): Reques
   });
 }
 
-/** A first-order solver step inside a process. */
-function solverStep(schedule: unknown): Request {
-  const tensor = (...data: number[]) => ({ shape: [1, 1, 1, 3], data });
-  const [xt, modelOutput] = [tensor(0.5, -1.25, 2), tensor(-0.75, 0.125, 1)];
-  const [step, read] = [{ order: 1, t: 3, tPrev: 2, history: [] }, { prediction: "epsilon" }];
-  return { op: "dpm_solver_step", schedule, ...step, xt, modelOutput, ...read, clip: null };
-}
-
-/** What no request is drawn for: solver steps in processes that end at ᾱ = 0, before they do. */
-const WRITTEN: Readonly<Record<string, readonly Request[]>> = {
-  dpm_solver_step: [
-    solverStep({ kind: "inverse", T: 6 }),
-    solverStep({ kind: "betas", betas: [0.1, 0.2, 0.3, 0.4] }),
-    solverStep({ kind: "linear", T: 6, betaStart: 0.01, betaEnd: 0.2, zeroTerminalSnr: true }),
-  ],
-};
-
 /** Those of some requests that differ. */
 function distinct(requests: readonly Request[]): Request[] {
   return [...new Map(requests.map((request) => [JSON.stringify(request), request])).values()];
@@ -89,9 +72,7 @@ function requestsByOp(
   const all = Object.keys(OPS);
   const drawn = ops.map((op): [string, Request[]] => [
     op,
-    op === "unet"
-      ? unetRequests()
-      : drawnRequests(fc, op, seed + 104729 * all.indexOf(op), oracle).concat(WRITTEN[op] ?? []),
+    op === "unet" ? unetRequests() : drawnRequests(fc, op, seed + 104729 * all.indexOf(op), oracle),
   ]);
   const standard = Object.values(SCHEDULES).map((schedule) => ({ op: "schedule", schedule }));
   const used = drawn.flatMap(([, requests]) => requests)

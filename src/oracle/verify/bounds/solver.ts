@@ -30,6 +30,11 @@ function historyOf(request: Fields, samples: number): Past[] {
   });
 }
 
+/** Whether a level is pure noise, ᾱ = 0, where λ = −∞. */
+function isNoise({ alphaBar }: ApproxLevel): boolean {
+  return alphaBar.v === 0 && alphaBar.e === 0;
+}
+
 /** ½ ln(ᾱ/(1−ᾱ)) as a difference of logarithms. */
 function lambdaOf({ alphaBar, oneMinusAlphaBar }: ApproxLevel, c: Rounding): Approx {
   return scaled(c.sub(c.log(alphaBar), c.log(oneMinusAlphaBar)), 0.5);
@@ -42,21 +47,30 @@ function coefficients(
   past: readonly ApproxLevel[],
   model: Model,
 ) {
-  const { c } = model, one = exact(1);
+  const { c } = model, one = exact(1), infinite = exact(Infinity);
+  const xt = model.enter(c.div(c.sqrt(end.oneMinusAlphaBar), c.sqrt(level.oneMinusAlphaBar)));
+  // From pure noise h = ∞ and e^−h = 0; only order 1 is defined there.
+  if (isNoise(level)) {
+    const zero = exact(0), phi1 = model.enter(c.sqrt(end.alphaBar));
+    return { xt, phi1, phi2: zero, phi3: zero, r: [], share: zero, both: one };
+  }
   const lambda = lambdaOf(level, c), h = c.sub(lambdaOf(end, c), lambda);
   const phi1 = c.sub(one, c.exp(negative(h))), phi2 = c.sub(one, c.div(phi1, h));
   const phi3 = c.sub(c.div(phi2, h), exact(0.5)), signal = c.sqrt(end.alphaBar);
   const lambdas = [lambda, ...past.map((of) => lambdaOf(of, c))];
-  const r = past.map((_, k) => c.div(c.sub(lambdas[k], lambdas[k + 1]), h));
-  const both = r.length > 1 ? c.add(r[0], r[1]) : one;
+  // A prediction that was made at pure noise is infinitely far away: what is divided by r is 0.
+  const far = past.map(isNoise);
+  const r = past.map((_, k) => far[k] ? infinite : c.div(c.sub(lambdas[k], lambdas[k + 1]), h));
+  const both = r.length < 2 ? one : far[1] ? infinite : c.add(r[0], r[1]);
+  const enter = (ratio: Approx) => ratio === infinite ? ratio : model.enter(ratio);
   return {
-    xt: model.enter(c.div(c.sqrt(end.oneMinusAlphaBar), c.sqrt(level.oneMinusAlphaBar))),
+    xt,
     phi1: model.enter(c.mul(signal, phi1)),
     phi2: model.enter(c.mul(signal, phi2)),
     phi3: model.enter(c.mul(signal, phi3)),
-    r: r.map((ratio) => model.enter(ratio)),
+    r: r.map(enter),
     share: r.length > 1 ? model.enter(c.div(r[0], both)) : one,
-    both: model.enter(both),
+    both: enter(both),
   };
 }
 

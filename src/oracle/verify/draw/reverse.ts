@@ -152,7 +152,6 @@ export function dpmSolverStepCells(parts: Parts): Cell[] {
       label: `order ${order}, prediction ${prediction}`,
       requests: parts.fc.record({
         ...reverseParts(parts),
-        schedule: parts.scheduleWithSignal(),
         first: parts.pool(),
         second: parts.pool(),
         final: parts.choice(false, false, true),
