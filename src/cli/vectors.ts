@@ -3,7 +3,6 @@
  *
  * @module
  */
-import * as fc from "fast-check";
 import metadata from "../../deno.json" with { type: "json" };
 import { writeAtomic } from "../data/write_atomic.ts";
 import { ArgumentError } from "../math/errors.ts";
@@ -73,7 +72,7 @@ async function write(values: FlagValues<typeof FLAGS>): Promise<number> {
   if (ops?.length === 0) throw new UsageError("Expected operations after --ops but got none");
   const runtime = `deno ${Deno.version.deno}, V8 ${Deno.version.v8}`;
   const provenance = { version: metadata.version, runtime };
-  const files = await makeVectors(fc, { ops, seed, provenance });
+  const files = await makeVectors({ ops, seed, provenance });
   await Deno.mkdir(out, { recursive: true });
   let bytes = 0;
   // The manifest comes last, so that a folder that was not finished fails its check.

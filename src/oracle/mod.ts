@@ -1,7 +1,7 @@
 /**
  * The judge: the reference turned outward, so that an implementation in any language can ask it for
  * the truth, one line of JSON at a time (`docs/protocol.md`), or be asked and judged
- * (`docs/verify.md`).
+ * (`docs/verify.md`), or take requests and answers away as files (`docs/vectors.md`).
  *
  * ```ts
  * import { createOracle } from "@ddpm/ddpm/oracle";
@@ -21,4 +21,5 @@ export * from "./error.ts";
 export type { Host } from "./host.ts";
 export * from "./lines.ts";
 export * from "./oracle.ts";
+export * from "./vectors/mod.ts";
 export * from "./verify/mod.ts";

@@ -1,6 +1,5 @@
 /** Answers to vectors are judged as `verify` judges, and files that are broken are told from answers that are. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import * as fc from "fast-check";
 import { ops as OPS } from "../../src/oracle/ops/mod.ts";
 import { type Checked, checkVectors, makeVectors } from "../../src/oracle/vectors/mod.ts";
 import type { Precision } from "../../src/oracle/verify/mod.ts";
@@ -13,7 +12,7 @@ type Files = Map<string, Uint8Array<ArrayBuffer>>;
 /** Vectors of some operations, or all. */
 async function vectorsOf(...ops: string[]): Promise<Files> {
   return new Map(
-    await makeVectors(fc, {
+    await makeVectors({
       seed: 1,
       provenance,
       ops: ops.length > 0 ? ops : undefined,

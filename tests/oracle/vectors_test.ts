@@ -1,7 +1,6 @@
 /** What vectors hold: every option, valid requests, tensors that fit the answers, the same bytes again. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
-import * as fc from "fast-check";
 import { createOracle } from "../../src/oracle/mod.ts";
 import { ops as OPS } from "../../src/oracle/ops/mod.ts";
 import { makeVectors } from "../../src/oracle/vectors/mod.ts";
@@ -13,7 +12,7 @@ import { protocolValidator } from "../support/json_schema.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 const provenance = { version: "0.1.0", runtime: "this one" };
-const files = await makeVectors(fc, { seed: 1, provenance });
+const files = await makeVectors({ seed: 1, provenance });
 const parsed = (path: string) => JSON.parse(new TextDecoder().decode(files.get(path)));
 const pairsOf = (op: string): { request: Json; response: Json & { result: Json } }[] =>
   parsed(`${op}.json`).pairs;
@@ -107,9 +106,9 @@ Deno.test("the manifest lists every other file with its checksum, length and cou
 });
 
 Deno.test("the same options give the same bytes, another seed other requests; operations can be chosen", async () => {
-  const again = await makeVectors(fc, { seed: 1, provenance });
+  const again = await makeVectors({ seed: 1, provenance });
   for (const [path, content] of files) assertEquals(again.get(path), content, path);
-  const few = await makeVectors(fc, { seed: 2, provenance, ops: ["unet", "q_step"] });
+  const few = await makeVectors({ seed: 2, provenance, ops: ["unet", "q_step"] });
   assertEquals([...few.keys()], [
     "q_step.json",
     "unet.json",
@@ -120,11 +119,11 @@ Deno.test("the same options give the same bytes, another seed other requests; op
     assert(!new Uint8Array(few.get(path) ?? []).every((b, i) => b === files.get(path)?.[i]), path);
   }
   // Without tensors to hold there is no file of them.
-  const one = await makeVectors(fc, { seed: 1, provenance, ops: ["q_step"] });
+  const one = await makeVectors({ seed: 1, provenance, ops: ["q_step"] });
   assertEquals([...one.keys()], ["q_step.json", "manifest.json"]);
   assertEquals(one.get("q_step.json"), files.get("q_step.json"));
   await assertRejects(
-    () => makeVectors(fc, { seed: 1, provenance, ops: ["qstep"] }),
+    () => makeVectors({ seed: 1, provenance, ops: ["qstep"] }),
     ArgumentError,
   );
 });

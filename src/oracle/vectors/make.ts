@@ -11,6 +11,7 @@ import { createOracle, NAME, type Oracle, PROTOCOL } from "../oracle.ts";
 import { BOUNDS } from "../verify/bounds/mod.ts";
 import { DRAWS } from "../verify/draw/mod.ts";
 import { type Fc, Parts, type Request } from "../verify/draw/parts.ts";
+import { fastCheck } from "../verify/fast_check.ts";
 import { FORMAT, MANIFEST, type Manifest, type ManifestFile, sha256, TENSORS } from "./manifest.ts";
 import { showingAll } from "./options_of.ts";
 import { lineOf, type Pair, pairsText } from "./pairs.ts";
@@ -98,11 +99,10 @@ function tensorsFile(ops: readonly string[], seed: number): [Uint8Array<ArrayBuf
  * The files of a folder of vectors by name, the manifest last. The same options give the same bytes
  * with the same runtime and the same fast-check.
  *
- * @param fc fast-check, which draws the requests.
+ * @returns what `docs/vectors.md` describes: JSON and one file of tensors.
  * @throws {ArgumentError} for an operation that the protocol does not have.
  */
 export async function makeVectors(
-  fc: Fc,
   options: VectorOptions,
 ): Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>> {
   const all = Object.keys(OPS), { seed, provenance } = options;
@@ -117,6 +117,7 @@ export async function makeVectors(
     writeFile: () => {},
   };
   const oracle = createOracle(host);
+  const fc = await fastCheck();
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   const entries: ManifestFile[] = [];
   const add = async (path: string, bytes: Uint8Array<ArrayBuffer>, what: Partial<ManifestFile>) => {

@@ -6,4 +6,4 @@
  */
 export { type Checked, type CheckOptions, checkVectors, type ReadFile } from "./check.ts";
 export { makeVectors, type Provenance, type VectorOptions } from "./make.ts";
-export { FORMAT, type Manifest, type ManifestFile } from "./manifest.ts";
+export { FORMAT as VECTORS_FORMAT, type Manifest, type ManifestFile } from "./manifest.ts";

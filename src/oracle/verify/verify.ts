@@ -13,6 +13,7 @@ import type { Precision } from "./model.ts";
 import { reductions } from "./reduce.ts";
 import { type Failure, type OpReport, overall, type Report } from "./report.ts";
 import { brokenFailure, Session } from "./session.ts";
+import { fastCheck } from "./fast_check.ts";
 import { type CandidateSource, Harness } from "./harness.ts";
 
 /** How a candidate is verified. */
@@ -211,8 +212,7 @@ export async function verify(
   const { runs = DEFAULT_RUNS, seed = DEFAULT_SEED, precision = "f32" } = options;
   const all = Object.keys(OPS), chosen = options.ops ?? all;
   for (const op of chosen) if (!all.includes(op)) unexpected(`one of ${all.join(", ")}`, op);
-  // Only who verifies needs it.
-  const fc = await import("fast-check");
+  const fc = await fastCheck();
   const harness = await Harness.open(source, precision);
   const { candidate } = harness.session;
   const reports: OpReport[] = [];
