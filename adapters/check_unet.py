@@ -9,15 +9,19 @@ One JSON object per line. A request:
     labels     N classes; leave out for a network without classes
     double     true: everything in float64, the time embedding too, which diffusers makes in float32;
                false: as from_pretrained gives it
+    save       a new folder that the pipeline is saved to; may be left out
 An answer:
     output     {"shape": ..., "data": [...]}
-    pipeline, scheduler, prediction_type, betas, dtype: what from_pretrained made of the folder
+    pipeline, scheduler, prediction_type, betas, dtype, parameters: what from_pretrained made of the
+               folder
+    versions   of the packages
 or {"error": "..."}.
 """
 import json
 import math
 import sys
 
+import diffusers
 import torch
 from diffusers import DDIMPipeline, DDPMPipeline, UNet2DModel
 
@@ -59,6 +63,8 @@ def answer(request):
     for name, value in pipeline.unet.state_dict().items():
         if not torch.equal(value, model.state_dict()[name]):
             return {"error": f"{name} differs between pipeline and model"}
+    if "save" in request:
+        pipeline.save_pretrained(request["save"])
     dtype = str(model.dtype)
     if request["double"]:
         model.double()
@@ -75,6 +81,8 @@ def answer(request):
     return {
         "output": {"shape": list(output.shape), "data": output.double().flatten().tolist()},
         "dtype": dtype,
+        "parameters": sum(value.numel() for value in model.parameters()),
+        "versions": f"diffusers {diffusers.__version__}, torch {torch.__version__}",
         "pipeline": type(pipeline).__name__,
         "scheduler": type(scheduler).__name__,
         "prediction_type": scheduler.config.prediction_type,

@@ -14,13 +14,15 @@ import {
 import { type CandidateProcess, startCandidate } from "./candidate_process.ts";
 import { deviationsOf, type OpFindings } from "./deviations.ts";
 import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
-import { EXIT, FailureError, note, ProgressLine, runCommand, say } from "./terminal.ts";
+import { pythonEnvironment } from "./python_environment.ts";
+import { EXIT, FailureError, note, ProgressLine, runCommand, say, UsageError } from "./terminal.ts";
 import { type Subject, type SubjectFindings, SUBJECTS, verdictsText } from "./verdicts.ts";
 
-const REQUIREMENTS = "adapters/requirements.txt";
 const VERDICTS = "docs/verdicts.md";
 /** Checks that stand by themselves; each gets the environment's Python. */
 const CHECKS = ["tests/interop/check_unets.ts", "tests/interop/check_continuing.ts"];
+/** What takes minutes, and a WebGPU adapter. */
+const FULL_CHECK = "tests/interop/check_full_size.ts";
 /** Seconds that an answer may take: the first one waits for torch. */
 const TIMEOUT = 300;
 
@@ -56,10 +58,16 @@ const INTEROP = {
       default: DEFAULT_SEED,
       help: "Seed of the draws.",
     },
+    full: {
+      kind: "switch",
+      help: "Checks the CIFAR-10 model of 35.7 million parameters too, on WebGPU as well, and\n" +
+        "writes bench/results/interop.md. Takes some 5 minutes more.",
+    },
     verdicts: { kind: "switch", help: `Verifies only, and writes ${VERDICTS}.` },
   },
   examples: [
     ["deno task interop", "Installs on its first run, some 6 GB, then checks everything"],
+    ["deno task interop --full", "The full-size model as well"],
     ["deno task interop --verdicts", `The verdicts, into ${VERDICTS}`],
   ],
 } as const satisfies CommandSpec<Record<string, Flag>>;
@@ -80,32 +88,6 @@ async function run(program: string, args: readonly string[], what: string): Prom
       `${what}: expected ${program} to succeed but got exit code ${status.code}, see above`,
     );
   }
-}
-
-async function readText(path: string): Promise<string | null> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-}
-
-/** Makes the environment, or brings it up to the requirements. @returns its Python. */
-async function environment(venv: string, python: string): Promise<string> {
-  const program = `${venv}/bin/python`, marker = `${venv}/ready`;
-  const wanted = await readText(REQUIREMENTS);
-  if (wanted === null) {
-    throw new FailureError(`Expected ${REQUIREMENTS}: run this in a checkout of the package`);
-  }
-  if (await readText(marker) === wanted) return program;
-  if (await readText(`${venv}/pyvenv.cfg`) === null) {
-    await run(python, ["-m", "venv", venv], `Making ${venv}`);
-  }
-  const install = ["-m", "pip", "install", "--disable-pip-version-check", "-r", REQUIREMENTS];
-  await run(program, install, `Installing ${REQUIREMENTS} from PyPI, which needs a network`);
-  await Deno.writeTextFile(marker, wanted);
-  return program;
 }
 
 /** The folder of an environment's packages. */
@@ -166,10 +148,20 @@ export async function interop(args: readonly string[]): Promise<number> {
     say(helpText(INTEROP));
     return EXIT.success;
   }
-  const python = await environment(values.venv, values.python);
+  if (values.full && values.verdicts) {
+    throw new UsageError("Expected --full or --verdicts but got both: --verdicts verifies only");
+  }
+  const python = await pythonEnvironment(values.venv, values.python);
   if (!values.verdicts) {
-    for (const check of CHECKS) {
-      const rights = ["--no-prompt", "--allow-read", "--allow-write", "--allow-run", "--allow-env"];
+    for (const check of [...CHECKS, ...(values.full ? [FULL_CHECK] : [])]) {
+      const rights = [
+        "--no-prompt",
+        "--allow-read",
+        "--allow-write",
+        "--allow-run",
+        "--allow-env",
+        "--allow-sys",
+      ];
       await run(Deno.execPath(), ["run", ...rights, check, python], `Running ${check}`);
     }
   }
