@@ -10,6 +10,7 @@ import {
   DEFAULT_RUNS,
   DEFAULT_SEED,
   failureText,
+  type Files,
   junitOf,
   type OpReport,
   type Precision,
@@ -174,6 +175,15 @@ function sayReplay(report: OpReport, command: readonly string[], precision: Prec
   } else say(failureText(op, failure, replayCommand(failure.request, precision, command)));
 }
 
+/** A new folder where networks are handed over. */
+function temporaryFiles(): Files {
+  return {
+    folder: Deno.makeTempDirSync({ prefix: "ddpm-verify-" }),
+    readFile: Deno.readFileSync,
+    writeFile: Deno.writeFileSync,
+  };
+}
+
 /** The worst exit code of several. */
 function worstCode(reports: readonly { readonly verdict: keyof typeof CODES }[]): number {
   return Math.max(EXIT.success, ...reports.map(({ verdict }) => CODES[verdict]));
@@ -198,12 +208,13 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
     return running.candidate;
   };
   const close = async () => await running?.close();
+  const files = temporaryFiles();
   const progress = new ProgressLine();
   try {
     if (values.replay !== undefined) {
       const reports: OpReport[] = [];
       for (const request of requestsOf(values.replay)) {
-        reports.push(await replay(await open(), request, values.precision));
+        reports.push(await replay(await open(), request, values.precision, files));
       }
       if (values.json) say(jsonOf(reports));
       else for (const report of reports) sayReplay(report, command, values.precision);
@@ -214,6 +225,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
       runs: values.runs,
       seed: values.seed,
       precision: values.precision,
+      files,
       onOp: (op) => progress.update(op),
     });
     progress.finish();
@@ -229,6 +241,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
     return BROKE;
   } finally {
     await close();
+    await Deno.remove(files.folder, { recursive: true });
   }
 }
 

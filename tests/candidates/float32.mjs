@@ -196,7 +196,7 @@ function moments(r) {
       );
       const mean = r.prediction === "previousX"
         ? output
-        : r.prediction === "epsilon" && r.clip === null
+        : r.prediction === "epsilon" && !r.clip
         ? closed
         : means;
       const variance = r.variance === "betaTilde" ? x.map(() => p.tilde[k]) : logs.map(exp);
@@ -385,7 +385,7 @@ const LAYERS = {
     };
   },
   attention(r) {
-    const [N, heads, L, D] = r.q.shape, s = f(r.scale), A = N * heads;
+    const [N, heads, L, D] = r.q.shape, s = f(r.scale ?? 1 / Math.sqrt(D)), A = N * heads;
     const q = (h, l, d) => f(r.q.data[(h * L + l) * D + d]),
       k = (h, l, d) => f(r.k.data[(h * L + l) * D + d]);
     const v = (h, l, d) => f(r.v.data[(h * L + l) * D + d]);
@@ -543,8 +543,25 @@ function answerTo(request) {
 import { createInterface } from "node:readline";
 import process from "node:process";
 
+const DEFAULTS = {
+  ddim_step: { rederiveEpsilon: true, finalAlphaBar: 1 },
+  ddim_encode_step: { rederiveEpsilon: true },
+  minSnr: { gamma: 5 },
+  p2: { p2K: 1, p2Gamma: 1 },
+  static: { range: 1 },
+  dynamic: { quantile: 0.995, max: 1 },
+  cosine: { s: 0.008, maxBeta: 0.999 },
+};
+
+// A request with the options that are left to the protocol's defaults.
+function writtenOut(r) {
+  const inner = ["clip", "schedule"].filter((name) => r[name]?.kind)
+    .map((name) => [name, { ...DEFAULTS[r[name].kind], ...r[name] }]);
+  return { ...DEFAULTS[r.op], ...DEFAULTS[r.weighting], ...r, ...Object.fromEntries(inner) };
+}
+
 for await (const text of createInterface({ input: process.stdin })) {
-  const request = JSON.parse(text);
+  const request = writtenOut(JSON.parse(text));
   let answer;
   try {
     answer = { id: request.id, ok: true, result: answerTo(request) };

@@ -10,6 +10,8 @@ import json
 import math
 import sys
 
+import unet as network
+
 FLAGS = {"fault": None, "without": ""}
 ARGS = sys.argv[1:]
 for flag in ("fault", "without"):
@@ -543,7 +545,7 @@ def read(request, p, xt, output, k, n):
     if prediction == "previousX":
         raise Refused("invalid_argument", "no epsilon in previousX")
     x0 = [x0_of(prediction, p, k, xi, v) for xi, v in zip(x, output.samples[n])]
-    x0 = clip_sample(x0, request["clip"])
+    x0 = clip_sample(x0, request.get("clip"))
     rederive = request["rederiveEpsilon"]
     if fault("epsilon-kept", "ddim_step"):
         rederive = False
@@ -840,6 +842,10 @@ def time_embedding(request):
     return {"embedding": tensor([len(times), dim], rows)}
 
 
+def unet(request):
+    return network.unet(request, sys.modules[__name__])
+
+
 def adam_step(request):
     beta1, beta2, step = C(request["beta1"]), C(request["beta2"]), request["step"]
     lr, eps, decay = R(request["lr"]), R(request["eps"]), R(request["weightDecay"])
@@ -941,9 +947,29 @@ OPS = {
         schedule, timesteps, q_step, q_sample, q_mean_variance, q_posterior, convert,
         p_mean_variance, ddpm_step, ddim_step, ddim_encode_step, dpm_solver_step, guide,
         loss_simple, loss_weight, loss_weighted, normal_kl, decoder_nll, vlb_term, prior_kl,
-        time_embedding, adam_step, ema_step, clip_grad_norm, random_bits, normal,
+        time_embedding, unet, adam_step, ema_step, clip_grad_norm, random_bits, normal,
     )
 }  # fmt: skip
+
+
+DEFAULTS = {
+    "ddim_step": {"rederiveEpsilon": True, "finalAlphaBar": 1},
+    "ddim_encode_step": {"rederiveEpsilon": True},
+    "minSnr": {"gamma": 5},
+    "p2": {"p2K": 1, "p2Gamma": 1},
+    "static": {"range": 1},
+    "dynamic": {"quantile": 0.995, "max": 1},
+    "cosine": {"s": 0.008, "maxBeta": 0.999},
+}
+
+
+def written_out(request):
+    """A request with the options that are left to the protocol's defaults."""
+    request = {**DEFAULTS.get(request["op"], {}), **DEFAULTS.get(request.get("weighting"), {}), **request}
+    for name in ("clip", "schedule"):
+        if request.get(name) is not None:
+            request[name] = {**DEFAULTS.get(request[name]["kind"], {}), **request[name]}
+    return request
 
 
 def result(request):
@@ -954,14 +980,14 @@ def result(request):
     for value in request.values():
         if isinstance(value, str) and value in without and value != op:
             raise Refused("unsupported", "no " + value)
-    return OPS[op](request)
+    return OPS[op](written_out(request))
 
 
 def main():
     if "--list-faults" in ARGS:
-        source = open(__file__, encoding="utf-8").read()
         import re
 
+        source = "".join(open(m.__file__, encoding="utf-8").read() for m in (sys.modules[__name__], network))
         for name, op in re.findall(r'fault\("([^"]+)", "([^"]+)"\)', source):
             FAULTS[name] = op
         print(json.dumps(FAULTS))

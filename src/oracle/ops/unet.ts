@@ -115,7 +115,11 @@ function checkAttention(config: UNetConfig, x: Tensor): void {
   }
 }
 
-function squaredError(output: Tensor, target: Tensor): { loss: number; dOutput: Tensor } {
+/** mean((output − target)²) and its gradient. */
+export function squaredError(
+  output: Tensor,
+  target: Tensor,
+): { readonly loss: number; readonly dOutput: Tensor } {
   checkShape("target", target, output.shape);
   const size = output.data.length;
   const error = Float64Array.from(output.data, (value, i) => value - target.data[i]);
@@ -125,8 +129,26 @@ function squaredError(output: Tensor, target: Tensor): { loss: number; dOutput: 
   };
 }
 
-/** ε̂ of a network; with `target` its loss, and with `out` a file of the output and all gradients. */
-export function unetOp(request: Fields): Result {
+/** A network with everything that a request runs it on. */
+export interface NetworkRun {
+  /** What it is. */
+  readonly config: UNetConfig;
+  /** Its weights by today's names. */
+  readonly parameters: Parameters;
+  /** `[N, C, H, W]` */
+  readonly x: Tensor;
+  /** N times as the network gets them. */
+  readonly timesteps: readonly number[];
+  /** Classes. */
+  readonly options: UNetOptions;
+  /** What the loss compares the output with, or null. */
+  readonly target: Tensor | null;
+  /** Where tensors are written, or null. */
+  readonly out: string | null;
+}
+
+/** Reads a request of `unet`. */
+export function networkRun(request: Fields): NetworkRun {
   const config = configField(request);
   const x = tensorField(request, "x");
   const given = numberOrNumbersField(request, "timesteps");
@@ -136,7 +158,12 @@ export function unetOp(request: Fields): Result {
   const options = { classLabels: classLabelsField(request) };
   if (x.shape.length === 4) checkAttention(config, x);
   const parameters = weightsField(request, config);
+  return { config, parameters, x, timesteps, options, target, out };
+}
 
+/** ε̂ of a network; with `target` its loss, and with `out` a file of the output and all gradients. */
+export function unetOp(request: Fields): Result {
+  const { config, parameters, x, timesteps, options, target, out } = networkRun(request);
   if (target === null || out === null) {
     const output = unet(config, parameters, x, timesteps, options);
     if (out !== null) write(request, out, new Map([["output", output]]));

@@ -39,7 +39,19 @@ export class UnsupportedError extends Error {
   override readonly name: string = "UnsupportedError";
 }
 
-/** A candidate out of functions by operation; each may return a promise. */
+/** A result with typed arrays as the lists that they would be over a pipe. */
+function listed(value: unknown): unknown {
+  if (value instanceof Float32Array || value instanceof Float64Array) return Array.from(value);
+  if (Array.isArray(value)) return value.map(listed);
+  return isObject(value)
+    ? Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, listed(entry)]))
+    : value;
+}
+
+/**
+ * A candidate out of functions by operation; each may return a promise. Numbers in results may be
+ * typed arrays, as in the tensors of `@ddpm/ddpm`.
+ */
 export function candidateOf(
   name: string,
   ops: Readonly<Record<string, CandidateOp>>,
@@ -49,7 +61,7 @@ export function candidateOf(
     ops: Object.keys(ops),
     ask: async (request) => {
       try {
-        return { ok: true, result: await ops[String(request.op)](request) };
+        return { ok: true, result: listed(await ops[String(request.op)](request)) };
       } catch (error) {
         const code = error instanceof UnsupportedError ? "unsupported" : "internal";
         return { ok: false, code, message: error instanceof Error ? error.message : String(error) };

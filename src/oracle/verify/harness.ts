@@ -5,6 +5,7 @@
  */
 import type { Candidate } from "./candidate.ts";
 import type { Precision } from "./model.ts";
+import type { Files } from "./networks.ts";
 import { Session } from "./session.ts";
 
 /** A candidate, or what starts one: then one that broke is started again. */
@@ -17,21 +18,32 @@ const MAX_BROKEN = 3;
 export class Harness {
   readonly #source: CandidateSource;
   readonly #precision: Precision;
+  readonly #files: Files | null;
   #session: Session;
   #ownTables = false;
   #gone: string | null = null;
   #broken = 0;
 
-  private constructor(source: CandidateSource, precision: Precision, session: Session) {
+  private constructor(
+    source: CandidateSource,
+    precision: Precision,
+    files: Files | null,
+    session: Session,
+  ) {
+    this.#files = files;
     this.#source = source;
     this.#precision = precision;
     this.#session = session;
   }
 
   /** Starts a candidate. @throws {BrokenError} if that fails. */
-  static async open(source: CandidateSource, precision: Precision): Promise<Harness> {
+  static async open(
+    source: CandidateSource,
+    precision: Precision,
+    files: Files | null,
+  ): Promise<Harness> {
     const candidate = typeof source === "function" ? await source() : source;
-    return new Harness(source, precision, new Session(candidate, precision));
+    return new Harness(source, precision, files, new Session(candidate, precision, files));
   }
 
   /** The session with the candidate that runs now. */
@@ -64,7 +76,7 @@ export class Harness {
       return;
     }
     try {
-      this.#session = new Session(await this.#source(), this.#precision);
+      this.#session = new Session(await this.#source(), this.#precision, this.#files);
     } catch (error) {
       this.#gone = `the candidate did not start again: ${String(error)}`;
     }

@@ -4,6 +4,7 @@
  * @module
  */
 import { roundingBound } from "../../math/float32.ts";
+import type { Tensor } from "../../math/tensor.ts";
 import type { Schedule } from "../../reference/schedule.ts";
 import type { ScheduleConfig } from "../../spec/schedule_config.ts";
 import { type Context, isObject } from "../fields.ts";
@@ -13,6 +14,7 @@ import type { Result } from "../result.ts";
 import { ScheduleCache } from "../schedule_cache.ts";
 import { BOUNDS } from "./bounds/mod.ts";
 import type { Request } from "./draw/parts.ts";
+import { tensorsOf, weightsOf } from "./networks.ts";
 import { FormError, type Leaf, leavesOf, readLeaf } from "./leaves.ts";
 import { type Bounds, coefficientUnit, Model, type Precision, type Road } from "./model.ts";
 import type { FormDifference } from "./report.ts";
@@ -51,6 +53,9 @@ export interface Expectation {
   readonly boundOf: (leaf: Leaf, i: number) => number;
 }
 
+/** Reads a file that a request names. */
+export type ReadFile = (path: string) => Uint8Array;
+
 function noFile(): never {
   throw new Error("drawn requests have no files");
 }
@@ -69,13 +74,17 @@ class OneSchedule extends ScheduleCache {
   }
 }
 
-function contextWith(schedules: ScheduleCache): Context {
-  return { host: { version: "0", readFile: noFile, writeFile: noFile }, schedules };
+function contextWith(schedules: ScheduleCache, readFile: ReadFile = noFile): Context {
+  return { host: { version: "0", readFile, writeFile: noFile }, schedules };
 }
 
-/** What the reference makes of a request with the schedules of `context`. @throws what it throws. */
-export function referenceResult(request: Request, context: Context): Result {
-  return ops[request.op]({ path: "", values: request, context });
+/** What the reference makes of a request, with the tensors that it writes in the field `out`. */
+function referenceResult(request: Request, context: Context): Result {
+  const written: Readonly<Record<string, Tensor>>[] = [];
+  const writeFile = (_: string, bytes: Uint8Array) => void written.push(tensorsOf(bytes));
+  const host = { ...context.host, writeFile };
+  const result = ops[request.op]({ path: "", values: request, context: { ...context, host } });
+  return written.length === 0 ? result : { ...result, out: written[0] };
 }
 
 /** A process with the errors that tables may have on a road. */
@@ -89,22 +98,34 @@ export interface JudgedSchedule {
 /** Expected results of one precision, from the reference's tables or a candidate's own. */
 export class Judge {
   readonly #precision: Precision;
-  /** What the reference reads requests with. */
-  readonly context: Context = contextWith(new ScheduleCache());
+  readonly #readFile: ReadFile;
+  readonly #schedules = new ScheduleCache();
   readonly #steps = new Map<string, ApproxSchedule>();
+  /** Expectations of the latest request by road. */
+  #latest: { readonly request: Request; readonly roads: Map<Road, Expectation> } | null = null;
 
-  constructor(precision: Precision) {
+  /** @param readFile reads files that requests name, but for weights that were drawn. */
+  constructor(precision: Precision, readFile: ReadFile = noFile) {
     this.#precision = precision;
+    this.#readFile = readFile;
+  }
+
+  /** What the reference reads a request with. */
+  contextOf(request: Request): Context {
+    if (request.op !== "unet") return contextWith(this.#schedules);
+    const readFile = (path: string) =>
+      path === request.weights ? weightsOf(request, this.#readFile) : this.#readFile(path);
+    return contextWith(this.#schedules, readFile);
   }
 
   /** The reference's result. @throws {Error} if the reference refuses the request. */
   reference(request: Request): Result {
-    return referenceResult(request, this.context);
+    return referenceResult(request, this.contextOf(request));
   }
 
   /** The process of a request. @throws {Error} if it has none. */
   scheduleOf(request: Request): Schedule {
-    return scheduleField({ path: "", values: request, context: this.context });
+    return scheduleField({ path: "", values: request, context: this.contextOf(request) });
   }
 
   /** The reference's result with other tables. */
@@ -129,7 +150,18 @@ export class Judge {
 
   /** What is expected on a road; `own` are tables that replace the reference's. */
   expectation(request: Request, road: Road, own?: JudgedSchedule): Expectation {
-    const context = own === undefined ? this.context : contextWith(new OneSchedule(own.schedule));
+    if (own !== undefined) return this.#expectation(request, road, own);
+    if (this.#latest?.request !== request) this.#latest = { request, roads: new Map() };
+    const { roads } = this.#latest;
+    const known = roads.get(road) ?? this.#expectation(request, road);
+    roads.set(road, known);
+    return known;
+  }
+
+  #expectation(request: Request, road: Road, own?: JudgedSchedule): Expectation {
+    const context = own === undefined
+      ? this.contextOf(request)
+      : contextWith(new OneSchedule(own.schedule));
     const result = referenceResult(request, context);
     const model = new Model(
       this.#precision,
@@ -139,10 +171,12 @@ export class Judge {
           ? this.#ruleSteps(request, road, c)
           : new ApproxSchedule(own.schedule, own.errors, c),
     );
-    const bounds: Bounds = BOUNDS[request.op].bounds({ path: "", values: request, context }, model);
+    // An answer that has every digit needs none.
+    let bounds: Bounds | null = null;
     return {
       leaves: leavesOf(result),
       boundOf: (leaf, i) => {
+        bounds ??= BOUNDS[request.op].bounds({ path: "", values: request, context }, model);
         const allowed = bounds[leaf.path]?.[i];
         if (allowed === undefined) return 0;
         // The reference's own tensors are rounded to float32.

@@ -20,6 +20,8 @@ export class FormError extends Error {
 export interface Leaf {
   /** The field's name, `grads.dX` or `grads[0]` where it is nested. */
   readonly path: string;
+  /** The names on the way to it: of tensors of a file they have dots. */
+  readonly keys: readonly string[];
   /** The numbers, row-major. */
   readonly values: ArrayLike<number>;
   /** The shape if they are a tensor, which the reference rounds to float32; null for doubles. */
@@ -37,24 +39,25 @@ function isNumbers(value: Value): value is readonly number[] | Float64Array {
     (Array.isArray(value) && value.every((entry) => typeof entry === "number"));
 }
 
-function leavesAt(value: Value, path: string): Leaf[] {
-  if (typeof value === "number") return [{ path, values: [value], shape: null, scalar: true }];
-  if (isNumbers(value)) return [{ path, values: value, shape: null, scalar: false }];
+function leavesAt(value: Value, path: string, keys: readonly string[]): Leaf[] {
+  const leaf = (values: ArrayLike<number>, shape: Leaf["shape"], scalar = false): Leaf[] => [
+    { path, keys, values, shape, scalar },
+  ];
+  if (typeof value === "number") return leaf([value], null, true);
+  if (isNumbers(value)) return leaf(value, null);
   if (typeof value !== "object") return [];
-  if (isTensor(value)) {
-    return [{ path, values: value.data, shape: value.shape, scalar: false }];
-  }
+  if (isTensor(value)) return leaf(value.data, value.shape);
   if (Array.isArray(value)) {
-    return value.flatMap((entry: Value, i) => leavesAt(entry, `${path}[${i}]`));
+    return value.flatMap((entry: Value, i) => leavesAt(entry, `${path}[${i}]`, [...keys, `${i}`]));
   }
   return Object.entries(value).flatMap(([name, entry]) =>
-    leavesAt(entry, path === "" ? name : `${path}.${name}`)
+    leavesAt(entry, path === "" ? name : `${path}.${name}`, [...keys, name])
   );
 }
 
 /** The numbers of a result of the reference. */
 export function leavesOf(result: Result): Leaf[] {
-  return leavesAt(result, "");
+  return leavesAt(result, "", []);
 }
 
 /** A number of an answer; strings stand for what is not finite. */
@@ -101,10 +104,10 @@ function formOfLeaf({ shape, scalar, values }: Leaf): string {
   return shape === null ? `${values.length} values` : `shape [${shape}] of ${values.length} values`;
 }
 
-/** Follows a path like `grads.dX` or `grads[0]` into an answer. */
-function at(result: unknown, path: string): unknown {
+/** Follows names into an answer. */
+function at(result: unknown, keys: readonly string[]): unknown {
   let value = result;
-  for (const name of path.split(/[.[\]]+/).filter((part) => part !== "")) {
+  for (const name of keys) {
     value = isObject(value) || Array.isArray(value)
       ? Object.hasOwn(value, name) ? (value as Readonly<Record<string, unknown>>)[name] : undefined
       : undefined;
@@ -127,7 +130,7 @@ function hasForm(value: unknown, { shape, scalar, values }: Leaf): boolean {
  * @throws {BrokenError} if the field is missing or is no numbers.
  */
 export function readLeaf(result: unknown, leaf: Leaf): readonly number[] {
-  const { path } = leaf, value = at(result, path);
+  const { path, keys } = leaf, value = at(result, keys);
   if (value === undefined || value === null) {
     throw new BrokenError(`Expected ${path} in the result but got ${beginning(text(result))}`);
   }

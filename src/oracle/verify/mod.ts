@@ -15,6 +15,7 @@ export {
 export type { CandidateSource } from "./harness.ts";
 export { openCandidate, type Pipe } from "./line_candidate.ts";
 export type { Precision } from "./model.ts";
+export type { Files } from "./networks.ts";
 export {
   type Failure,
   failureText,

@@ -10,6 +10,7 @@ import type { Request } from "./draw/parts.ts";
 import { BOUNDS } from "./bounds/mod.ts";
 import { compare, type Comparison, hasSchedule, Judge, type JudgedSchedule } from "./judge.ts";
 import type { Precision } from "./model.ts";
+import { type Files, placed, withWritten } from "./networks.ts";
 import type { Failure } from "./report.ts";
 
 /** What one answer was worth. */
@@ -31,13 +32,16 @@ export class Session {
   readonly candidate: Candidate;
   readonly judge: Judge;
   readonly #precision: Precision;
+  readonly #files: Files | null;
   readonly #tables = new Map<string, JudgedSchedule | undefined>();
   #ownTables = false;
 
-  constructor(candidate: Candidate, precision: Precision) {
+  /** @param files what networks are handed over with; without it requests are sent as they are. */
+  constructor(candidate: Candidate, precision: Precision, files: Files | null = null) {
     this.candidate = candidate;
     this.#precision = precision;
-    this.judge = new Judge(precision);
+    this.#files = files;
+    this.judge = new Judge(precision, files?.readFile);
   }
 
   /** Whether its tables are a float32 cumulative product. */
@@ -52,13 +56,16 @@ export class Session {
     } catch {
       return { kind: "undefined" };
     }
-    const answer = await this.candidate.ask(request);
+    const files = request.op === "unet" ? this.#files : null;
+    const sent = files === null ? request : placed(request, files);
+    const answer = await this.candidate.ask(sent);
     if (!answer.ok) {
       return this.#mayRefuse(request, answer.code)
         ? { kind: "undefined" }
         : refusal(request, answer);
     }
-    return await this.#judged(request, answer.result);
+    const result = files === null ? answer.result : withWritten(answer.result, sent, files);
+    return await this.#judged(request, result);
   }
 
   /** At ᾱ = 0 ε and score are convertible into each other, but not on the way through x_0. */

@@ -10,6 +10,7 @@ import type { Evidence } from "./causes/mod.ts";
 import { DRAWS } from "./draw/mod.ts";
 import { type Cell, type Fc, Parts, type Request } from "./draw/parts.ts";
 import type { Precision } from "./model.ts";
+import type { Files } from "./networks.ts";
 import { reductions } from "./reduce.ts";
 import { type Failure, type OpReport, overall, type Report } from "./report.ts";
 import { brokenFailure, Session } from "./session.ts";
@@ -26,11 +27,13 @@ export interface VerifyOptions {
   readonly seed?: number;
   /** Number format whose rounding is allowed. Default `f32`. */
   readonly precision?: Precision;
+  /** Where networks are handed over; without it `unet` is not covered. */
+  readonly files?: Files;
   /** Called when an operation's turn comes. */
   readonly onOp?: (op: string) => void;
 }
 
-/** Requests per operation. */
+/** Requests per operation, but a third as many of `unet`, each of which is a whole network. */
 export const DEFAULT_RUNS = 150;
 /** Seed of the draws. */
 export const DEFAULT_SEED = 20200619;
@@ -41,6 +44,10 @@ const MIN_RUNS = 5;
 const MAX_SKIPS = 25;
 /** After so many requests of which none could be judged, a combination of options is given up. */
 const HOPELESS = 100;
+/** The same where every request is a network. */
+const HOPELESS_NETWORKS = 8;
+/** How many times fewer networks are drawn than other requests. */
+const NETWORKS_OF = 3;
 /** Most requests that are spent on making a failing one smaller. */
 const MAX_SHRINKS = 3000;
 /** How often a candidate that breaks on smaller requests is started again. */
@@ -126,6 +133,7 @@ async function examine(
 async function runCell(
   fc: Fc,
   harness: Harness,
+  op: string,
   cell: Cell,
   runs: number,
   seed: number,
@@ -134,8 +142,9 @@ async function runCell(
   const shrinking = new Shrinking();
   const ask = (request: Request) => examine(harness, cell.label, request, shrinking, findings);
   let judged = 0, skipped = 0;
+  const hopeless = op === "unet" ? HOPELESS_NETWORKS : HOPELESS;
   const property = fc.asyncProperty(cell.requests, async (request: Request) => {
-    if (judged === 0 && skipped >= HOPELESS) return;
+    if (judged === 0 && skipped >= hopeless) return;
     const found = await ask(request);
     if (found === "failed") throw new Error("beyond its bound");
     if (found === "passed") judged++;
@@ -165,9 +174,10 @@ async function runOp(
 ): Promise<OpReport> {
   const findings = nothingFound();
   const cells = DRAWS[op](new Parts(fc));
-  const perCell = Math.max(MIN_RUNS, Math.ceil(runs / cells.length));
+  const wanted = op === "unet" ? runs / NETWORKS_OF : runs;
+  const perCell = Math.max(MIN_RUNS, Math.ceil(wanted / cells.length));
   for (const [k, cell] of cells.entries()) {
-    await runCell(fc, harness, cell, perCell, seed + 7919 * k, findings);
+    await runCell(fc, harness, op, cell, perCell, seed + 7919 * k, findings);
     if (findings.failure !== null) break;
   }
   if (findings.broke) await harness.broke();
@@ -213,14 +223,15 @@ export async function verify(
   const all = Object.keys(OPS), chosen = options.ops ?? all;
   for (const op of chosen) if (!all.includes(op)) unexpected(`one of ${all.join(", ")}`, op);
   const fc = await fastCheck();
-  const harness = await Harness.open(source, precision);
+  const { files = null } = options;
+  const harness = await Harness.open(source, precision, files);
   const { candidate } = harness.session;
   const reports: OpReport[] = [];
   for (const [k, op] of all.entries()) {
     if (!chosen.includes(op)) continue;
     if (!candidate.ops.includes(op)) reports.push(notCovered(op, "the candidate does not list it"));
-    else if (!Object.hasOwn(DRAWS, op)) {
-      reports.push(notCovered(op, "no requests are drawn for it"));
+    else if (op === "unet" && files === null) {
+      reports.push(notCovered(op, "there is no folder for its weights"));
     } else if (harness.gone !== null) reports.push(notCovered(op, harness.gone));
     else {
       options.onOp?.(op);
@@ -241,6 +252,7 @@ export async function verify(
 /**
  * Judges one request again.
  *
+ * @param files where networks are handed over; without it weights have to be where the request says.
  * @throws {ArgumentError} for an operation that no requests are drawn for.
  * @throws {BrokenError} if the candidate breaks.
  */
@@ -248,10 +260,11 @@ export async function replay(
   candidate: Candidate,
   request: Readonly<Record<string, unknown>> & { readonly op: string },
   precision: Precision = "f32",
+  files: Files | null = null,
 ): Promise<OpReport> {
   const { op } = request;
   if (!Object.hasOwn(DRAWS, op)) unexpected(`one of ${Object.keys(DRAWS).join(", ")}`, op);
-  const session = new Session(candidate, precision), findings = nothingFound();
+  const session = new Session(candidate, precision, files), findings = nothingFound();
   const outcome = await session.examine(request);
   if (outcome.kind === "unsupported") findings.unsupported.add(outcome.message);
   if (outcome.kind === "within") {

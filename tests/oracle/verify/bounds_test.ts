@@ -97,14 +97,17 @@ function formulaOf(request: Request): Readonly<Record<string, readonly Approx[]>
     const { schedule, errors } = judge.ruleSchedule(request, "double");
     return new ApproxSchedule(schedule, errors, c);
   });
-  return BOUNDS[request.op].bounds({ path: "", values: request, context: judge.context }, model);
+  return BOUNDS[request.op].bounds(
+    { path: "", values: request, context: judge.contextOf(request) },
+    model,
+  );
 }
 
 for (const [op, cells] of Object.entries(DRAWS)) {
   if (op === "timesteps" || op === "random_bits") continue;
   Deno.test(`the bound of ${op} analyses the reference's formula`, () => {
     for (const cell of cells(new Parts(fc))) {
-      forAll(cell.requests, 12, (request) => {
+      forAll(cell.requests, op === "unet" ? 2 : 12, (request) => {
         let leaves;
         try {
           leaves = leavesOf(judge.reference(request));

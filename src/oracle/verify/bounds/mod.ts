@@ -19,6 +19,7 @@ import { integerBounds, scheduleBounds } from "./schedule.ts";
 import { dpmSolverStepBounds } from "./solver.ts";
 import { normalBounds, timeEmbeddingBounds } from "./sources.ts";
 import { adamStepBounds, clipGradNormBounds, emaStepBounds } from "./training.ts";
+import { unetBounds } from "./unet.ts";
 
 /** Bounds by operation. */
 export const BOUNDS: Readonly<Record<string, BoundsOf>> = {
@@ -44,6 +45,7 @@ export const BOUNDS: Readonly<Record<string, BoundsOf>> = {
   prior_kl: priorKlBounds,
   time_embedding: timeEmbeddingBounds,
   layer: layerBounds,
+  unet: unetBounds,
   adam_step: adamStepBounds,
   ema_step: emaStepBounds,
   clip_grad_norm: clipGradNormBounds,

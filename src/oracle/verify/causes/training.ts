@@ -69,6 +69,7 @@ export const TRAINING_MISTAKES: readonly Alternative[] = [
       return (request.grads as readonly unknown[]).map((grad, k) => ({
         ...leavesOf(judge.reference({ ...request, grads: [grad] }))[0],
         path: leaves[k].path,
+        keys: leaves[k].keys,
       })).concat(leaves.slice(-1));
     },
   },

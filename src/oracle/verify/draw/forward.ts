@@ -74,7 +74,8 @@ export function timestepsCells(parts: Parts): Cell[] {
     requests: fc.record({
       T,
       shares: fc.array(fc.integer({ min: 0, max: 99 }), { minLength: 1, maxLength: 4 }),
-    }).map(({ T, shares }) => {
+      listed: fc.boolean(),
+    }).map(({ T, shares, listed }) => {
       const k = Math.min(shares.length, T), shortest = Math.floor(T / k);
       const counts = shares.slice(0, k).map((share) => 1 + Math.floor(share * (shortest - 1) / 99));
       return {
@@ -82,7 +83,8 @@ export function timestepsCells(parts: Parts): Cell[] {
         T,
         spacing: "sections",
         steps: counts.reduce((sum, count) => sum + count, 0),
-        sections: counts,
+        // One section goes without saying.
+        ...(k > 1 || listed ? { sections: counts } : {}),
       };
     }),
   };

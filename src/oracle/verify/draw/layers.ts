@@ -10,21 +10,22 @@ type Pools = Readonly<Record<"x" | "weight" | "bias", readonly number[]>>;
 
 function convolved(
   [N, C, H, W]: readonly number[],
-  [O, k]: readonly number[],
+  [O, kH, kW]: readonly number[],
   stride: number,
   padding: readonly number[],
   withBias: boolean,
   pools: Pools,
 ): DrawnLayer {
   const [top, bottom, left, right] = padding;
-  const sides = (length: number, pad: number) => Math.floor((length + pad - k) / stride) + 1;
+  const side = (length: number, pad: number, k: number) =>
+    Math.floor((length + pad - k) / stride) + 1;
   return {
     fields: {
       x: cut([N, C, H, W], pools.x),
-      weight: cut([O, C, k, k], pools.weight),
+      weight: cut([O, C, kH, kW], pools.weight),
       ...(withBias ? { bias: cut([O], pools.bias) } : {}),
     },
-    output: [N, O, sides(H, top + bottom), sides(W, left + right)],
+    output: [N, O, side(H, top + bottom, kH), side(W, left + right, kW)],
   };
 }
 
@@ -43,23 +44,23 @@ function layers(parts: Parts): Readonly<Record<string, Arbitrary<DrawnLayer>>> {
     conv2d: fc.record({
       image,
       O: upTo(2),
-      k: parts.choice(3, 1),
+      kernel: parts.choice([3, 3], [1, 1], [3, 3], [1, 1], [3, 2]),
       stride: upTo(2),
       padding,
       bias: fc.boolean(),
       pools,
-    }).map(({ image, O, k, stride, padding, bias, pools }) => {
+    }).map(({ image, O, kernel: [kH, kW], stride, padding, bias, pools }) => {
       // The padded image has to hold the kernel.
-      const pads = k === 1 ? [0, 0, 0, 0] : padding;
-      const least = (pad: number) => Math.max(k - pad, 1);
+      const pads = kH === 1 ? [0, 0, 0, 0] : padding;
+      const least = (k: number, pad: number) => Math.max(k - pad, 1);
       const [N, C, H, W] = image;
       const shape = [
         N,
         C,
-        Math.max(H, least(pads[0] + pads[1])),
-        Math.max(W, least(pads[2] + pads[3])),
+        Math.max(H, least(kH, pads[0] + pads[1])),
+        Math.max(W, least(kW, pads[2] + pads[3])),
       ];
-      const { fields, output } = convolved(shape, [O, k], stride, pads, bias, pools);
+      const { fields, output } = convolved(shape, [O, kH, kW], stride, pads, bias, pools);
       return { fields: { ...fields, stride, padding: pads }, output };
     }),
     groupNorm: fc.record({
@@ -104,14 +105,14 @@ function layers(parts: Parts): Readonly<Record<string, Arbitrary<DrawnLayer>>> {
     attention: fc.record({
       shape: fc.tuple(upTo(2), upTo(2), upTo(3), upTo(3)),
       k: parts.pool(POOL, 2),
-      scaled: parts.choice(true, false),
+      scaled: parts.choice(true, false, undefined),
       pools,
     }).map(({ shape, k, scaled, pools }) => ({
       fields: {
         q: cut(shape, pools.x),
         k: cut(shape, k),
         v: cut(shape, pools.weight, 2),
-        scale: scaled ? 1 / Math.sqrt(shape[3]) : 0.3,
+        ...(scaled === undefined ? {} : { scale: scaled ? 1 / Math.sqrt(shape[3]) : 0.3 }),
       },
       output: shape,
     })),
@@ -119,7 +120,7 @@ function layers(parts: Parts): Readonly<Record<string, Arbitrary<DrawnLayer>>> {
       .map(({ image, O, conv, bias, pools }) => {
         const [N, C, H, W] = image, doubled = [N, C, 2 * H, 2 * W];
         if (!conv) return { fields: { x: cut(image, pools.x) }, output: doubled };
-        const { fields, output } = convolved(doubled, [O, 3], 1, [1, 1, 1, 1], bias, pools);
+        const { fields, output } = convolved(doubled, [O, 3, 3], 1, [1, 1, 1, 1], bias, pools);
         return { fields: { ...fields, x: cut(image, pools.x) }, output };
       }),
     downsample: fc.record({
@@ -128,15 +129,29 @@ function layers(parts: Parts): Readonly<Record<string, Arbitrary<DrawnLayer>>> {
       padding: parts.choice([0, 1, 0, 1], [1, 1, 1, 1]),
       pools,
     }).map(({ even, O, padding, pools }) => {
-      const { fields, output } = convolved(even, [O, 3], 2, padding, true, pools);
+      const { fields, output } = convolved(even, [O, 3, 3], 2, padding, true, pools);
       return { fields: { ...fields, padding }, output };
     }),
   };
 }
 
+/** Attention whose scores are beyond those that e^x can hold, so that the largest has to go first. */
+function largeScores(attention: Arbitrary<DrawnLayer>): Cell {
+  return {
+    label: "layer attention, large scores",
+    requests: attention.map(({ fields }) => ({
+      op: "layer",
+      layer: "attention",
+      ...fields,
+      scale: 300,
+    })),
+  };
+}
+
 /** Draws of `layer`, by layer and whether its gradients are asked for. */
 export function layerCells(parts: Parts): Cell[] {
-  return Object.entries(layers(parts)).flatMap(([layer, drawn]) =>
+  const drawn = layers(parts);
+  const each = Object.entries(drawn).flatMap(([layer, drawn]) =>
     [false, true].map((gradient): Cell => ({
       label: `layer ${layer}${gradient ? ", gradient" : ""}`,
       requests: parts.fc.record({ drawn, dY: parts.pool() }).map(({ drawn, dY }) => ({
@@ -147,4 +162,5 @@ export function layerCells(parts: Parts): Cell[] {
       })),
     }))
   );
+  return [...each, largeScores(drawn.attention)];
 }

@@ -61,7 +61,11 @@ const WEIGHTINGS: readonly Weighting[] = [
   {
     label: "weighting minSnr",
     fields: (parts) =>
-      parts.choice({ weighting: "minSnr", gamma: 5 }, { weighting: "minSnr", gamma: 0.5 }),
+      parts.choice(
+        { weighting: "minSnr", gamma: 5 },
+        { weighting: "minSnr", gamma: 0.5 },
+        { weighting: "minSnr" },
+      ),
     signal: true,
   },
   {
@@ -71,6 +75,7 @@ const WEIGHTINGS: readonly Weighting[] = [
         { weighting: "p2", p2K: 1, p2Gamma: 1 },
         { weighting: "p2", p2K: 0.5, p2Gamma: 0.5 },
         { weighting: "p2", p2K: 2, p2Gamma: 2 },
+        { weighting: "p2" },
       ),
     signal: false,
   },
@@ -132,12 +137,13 @@ export function normalKlCells(parts: Parts): Cell[] {
       log1: parts.pool(POOL, 3),
       mean2: parts.pool(),
       log2: parts.pool(POOL, 3),
-    }).map(({ shape, mean1, log1, mean2, log2 }) => ({
+      scale: parts.scale(3),
+    }).map(({ shape, mean1, log1, mean2, log2, scale }) => ({
       op: "normal_kl",
       mean1: cut(shape, mean1),
-      logVariance1: cut(shape, log1),
+      logVariance1: cut(shape, log1, scale),
       mean2: cut(shape, mean2),
-      logVariance2: cut(shape, log2),
+      logVariance2: cut(shape, log2, scale),
     })),
   }];
 }
@@ -160,8 +166,10 @@ export function decoderNllCells(parts: Parts): Cell[] {
       mean: parts.pool(POOL, 1.5),
       logScale: parts.pool(POOL, 3),
       near: parts.choice(true, false),
-    }).map(({ shape, x0, mean, logScale, near }) => {
-      const pixels = levels(x0);
+      edge: parts.choice(1, 1, 1, 0.9995, 0.9985),
+    }).map(({ shape, x0, mean, logScale, near, edge }) => {
+      // On both sides of 0.999 at times, which tells where exactly the open ends begin.
+      const pixels = levels(x0).map((x) => Math.abs(x) === 1 ? x * edge : x);
       return {
         op: "decoder_nll",
         x0: cut(shape, pixels),

@@ -21,6 +21,7 @@ import {
   normalKlCells,
   priorKlCells,
 } from "./losses.ts";
+import { unetCells } from "./networks.ts";
 import type { Cell, Parts } from "./parts.ts";
 import {
   convertCells,
@@ -31,7 +32,6 @@ import {
   pMeanVarianceCells,
   vlbTermCells,
 } from "./reverse.ts";
-
 import {
   adamStepCells,
   clipGradNormCells,
@@ -65,6 +65,7 @@ export const DRAWS: Readonly<Record<string, (parts: Parts) => Cell[]>> = {
   prior_kl: priorKlCells,
   time_embedding: timeEmbeddingCells,
   layer: layerCells,
+  unet: unetCells,
   adam_step: adamStepCells,
   ema_step: emaStepCells,
   clip_grad_norm: clipGradNormCells,

@@ -7,6 +7,7 @@ import {
   perSample,
   pickIndex,
   POOL,
+  present,
   timesFrom,
   type When,
 } from "./parts.ts";
@@ -16,7 +17,7 @@ const PREDICTIONS = ["epsilon", "x0", "v", "previousX"] as const;
 const VARIANCES = ["beta", "betaTilde", "learned", "learnedRange"] as const;
 const QUANTITIES = ["epsilon", "x0", "v", "score", "previousX"] as const;
 
-/** Every clipping: none, the data's range, another, and by quantile. */
+/** Every clipping: none, the data's range, another, and by quantile; with fields and by default. */
 function clip(parts: Parts): Arbitrary<unknown> {
   return parts.choice(
     null,
@@ -24,7 +25,9 @@ function clip(parts: Parts): Arbitrary<unknown> {
     { kind: "static", range: 0.5 },
     { kind: "dynamic", quantile: 0.995, max: 1.5 },
     { kind: "dynamic", quantile: 0.5, max: 100 },
-    null,
+    undefined,
+    { kind: "static" },
+    { kind: "dynamic" },
   );
 }
 
@@ -102,9 +105,7 @@ function reverseCells(parts: Parts, op: string, noise: boolean): Cell[] {
         modelOutput: modelOutput(shape, variance, output, raw),
         prediction,
         variance,
-        clip,
-        ...(noise ? { z: cut(shape, z) } : {}),
-        ...(noise && finalNoise !== undefined ? { finalNoise } : {}),
+        ...present({ clip, ...(noise ? { z: cut(shape, z), finalNoise } : {}) }),
       })),
     }))
   );
@@ -138,7 +139,7 @@ export function vlbTermCells(parts: Parts): Cell[] {
         modelOutput: modelOutput(shape, variance, output, raw),
         prediction,
         variance,
-        clip,
+        ...present({ clip }),
         cdf,
       })),
     }))
@@ -160,23 +161,26 @@ export function dpmSolverStepCells(parts: Parts): Cell[] {
         const { times } = schedule, n = times.length;
         // Above t the history, below it the end, which is 0 for order 1 only.
         const low = order > 1 ? 1 : 0;
-        const k = low + pickIndex(when.picks[0], Math.max(n - low - (order - 1), 1));
-        const history = [first, second].slice(0, order - 1).map((pool, i) => ({
-          t: times[Math.min(k + 1 + i, n - 1)],
-          x0: cut(shape, pool, 0.25),
-        }));
-        const end = Math.min(k, n - 1);
+        const index = (sample: number) =>
+          low + pickIndex(when.picks[sample], Math.max(n - low - (order - 1), 1));
+        const at = (of: (k: number) => number) => perSample(when, shape[0], (s) => of(index(s)));
         return {
           op: "dpm_solver_step",
           schedule: schedule.json,
           order,
-          t: times[end],
-          tPrev: end === 0 || (final && order === 1) ? 0 : times[end - 1],
-          history,
+          t: at((k) => times[Math.min(k, n - 1)]),
+          tPrev: at((k) => {
+            const start = Math.min(k, n - 1);
+            return start === 0 || (final && order === 1) ? 0 : times[start - 1];
+          }),
+          history: [first, second].slice(0, order - 1).map((pool, i) => ({
+            t: at((k) => times[Math.min(k + 1 + i, n - 1)]),
+            x0: cut(shape, pool, 0.25),
+          })),
           xt: cut(shape, x),
           modelOutput: cut(shape, output),
           prediction,
-          clip,
+          ...present({ clip }),
         };
       }),
     }))
@@ -219,8 +223,9 @@ export function ddimStepCells(parts: Parts): Cell[] {
       requests: parts.fc.record({
         ...reverseParts(parts),
         eta: parts.choice(0, 0, 0.5, 1, 0.25),
-        finalAlphaBar: parts.choice(1, 1, 0.9995, 0.95),
-      }).map(({ shape, schedule, when, clip, scale, x, output, z, eta, finalAlphaBar }) => ({
+        rederived: rederiveEpsilon ? parts.choice(true, undefined) : parts.choice(false),
+        finalAlphaBar: parts.choice(1, undefined, 0.9995, 0.95),
+      }).map(({ shape, schedule, when, clip, scale, x, output, z, eta, ...drawn }) => ({
         op: "ddim_step",
         schedule: schedule.json,
         ...descending(schedule, when, shape[0]),
@@ -229,9 +234,11 @@ export function ddimStepCells(parts: Parts): Cell[] {
         prediction,
         eta,
         z: cut(shape, z),
-        clip,
-        rederiveEpsilon,
-        finalAlphaBar,
+        ...present({
+          clip,
+          rederiveEpsilon: drawn.rederived,
+          finalAlphaBar: drawn.finalAlphaBar,
+        }),
       })),
     }))
   );
@@ -243,7 +250,7 @@ export function ddimEncodeStepCells(parts: Parts): Cell[] {
     label: `prediction ${prediction}`,
     requests: parts.fc.record({
       ...reverseParts(parts),
-      rederiveEpsilon: parts.choice(true, false),
+      rederiveEpsilon: parts.choice(true, false, undefined),
     }).map(({ shape, schedule, when, clip, scale, x, output, rederiveEpsilon }) => ({
       op: "ddim_encode_step",
       schedule: schedule.json,
@@ -251,8 +258,7 @@ export function ddimEncodeStepCells(parts: Parts): Cell[] {
       xt: cut(shape, x, scale),
       modelOutput: cut(shape, output),
       prediction,
-      clip,
-      rederiveEpsilon,
+      ...present({ clip, rederiveEpsilon }),
     })),
   }));
 }
