@@ -1,20 +1,9 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { startCandidate } from "../../src/cli/candidate_process.ts";
-import { note } from "../../src/cli/terminal.ts";
 import { verify } from "../../src/oracle/verify/mod.ts";
+import { lacks } from "../support/programs.ts";
 
-/** Whether a program is there. */
-function has(program: string): boolean {
-  try {
-    return new Deno.Command(program, { args: ["--version"], stdout: "null", stderr: "null" })
-      .outputSync().success;
-  } catch {
-    note(`not tested: ${program} is not installed`);
-    return false;
-  }
-}
-
-const PYTHON = has("python3"), NODE = has("node");
+const NO_PYTHON = lacks("python3"), NO_NODE = lacks("node");
 
 /** Runs Python beside the client; fails with what it said. */
 async function python(args: readonly string[]): Promise<string> {
@@ -37,15 +26,18 @@ async function verdicts(command: readonly string[]) {
   }
 }
 
-Deno.test({ name: "the template in Python is right in what it has", ignore: !PYTHON }, async () => {
-  assertEquals(
-    await verdicts(["python3", "adapters/template.py"]),
-    ["q_sample conforms", "q_posterior conforms", "loss_simple conforms"],
-  );
-});
+Deno.test(
+  { name: "the template in Python is right in what it has", ignore: NO_PYTHON },
+  async () => {
+    assertEquals(
+      await verdicts(["python3", "adapters/template.py"]),
+      ["q_sample conforms", "q_posterior conforms", "loss_simple conforms"],
+    );
+  },
+);
 
 Deno.test(
-  { name: "the template in JavaScript is right in what it has", ignore: !NODE },
+  { name: "the template in JavaScript is right in what it has", ignore: NO_NODE },
   async () => {
     assertEquals(
       await verdicts(["node", "adapters/template.mjs"]),
@@ -55,7 +47,7 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "the example's tests pass, and fail for a wrong step", ignore: !PYTHON },
+  { name: "the example's tests pass, and fail for a wrong step", ignore: NO_PYTHON },
   async () => {
     assertEquals((await python(["adapters/test_with_oracle.py"])).match(/passed/g)?.length, 3);
     const wrong = `
@@ -72,7 +64,7 @@ for test in (tests.test_q_sample, tests.test_ddim_step):
 );
 
 Deno.test(
-  { name: "the client returns nested lists, and infinities as numbers", ignore: !PYTHON },
+  { name: "the client returns nested lists, and infinities as numbers", ignore: NO_PYTHON },
   async () => {
     const asked = `
 from ddpm_oracle import Oracle, tensor
@@ -93,7 +85,7 @@ with Oracle() as oracle:
   },
 );
 
-Deno.test({ name: "the client does not wait for ever", ignore: !PYTHON }, async () => {
+Deno.test({ name: "the client does not wait for ever", ignore: NO_PYTHON }, async () => {
   const said = await python([
     "-c",
     `

@@ -40,11 +40,13 @@ export async function ask(python: string, requests: readonly unknown[]): Promise
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  // Read while writing: both pipes may be full at a time.
+  const ended = child.output();
   const writer = child.stdin.getWriter();
   const text = requests.map((request) => `${JSON.stringify(request)}\n`).join("");
   await writer.write(new TextEncoder().encode(text));
   await writer.close();
-  const { stdout, stderr } = await child.output();
+  const { stdout, stderr } = await ended;
   const lines = new TextDecoder().decode(stdout).trim().split("\n").filter((line) => line !== "");
   if (lines.length !== requests.length) {
     throw new Error(
