@@ -66,10 +66,15 @@ function nothingFound(): Findings {
   return { requests: 0, worst: 0, unsupported: new Set(), failure: null, broke: false };
 }
 
+/** What came of a request. */
+type Found = "not judged" | "passed" | "failed";
+
 /** A failing request, made smaller as long as smaller ones fail. */
 class Shrinking {
   first: Evidence | null = null;
   smallest: Evidence | null = null;
+  /** What came of requests since the first failed: parts that a request does not use shrink as well. */
+  readonly seen = new Map<string, Found>();
   count = 0;
   #restarts = 0;
 
@@ -97,7 +102,7 @@ async function examine(
   request: Request,
   shrinking: Shrinking,
   findings: Findings,
-): Promise<"not judged" | "passed" | "failed"> {
+): Promise<Found> {
   if (findings.broke || harness.gone !== null || shrinking.over) return "passed";
   try {
     const outcome = await harness.session.examine(request);
@@ -140,7 +145,14 @@ async function runCell(
   findings: Findings,
 ): Promise<void> {
   const shrinking = new Shrinking();
-  const ask = (request: Request) => examine(harness, cell.label, request, shrinking, findings);
+  const ask = async (request: Request): Promise<Found> => {
+    const key = shrinking.first === null ? "" : JSON.stringify(request);
+    const known = shrinking.seen.get(key);
+    if (known !== undefined) return known;
+    const found = await examine(harness, cell.label, request, shrinking, findings);
+    if (shrinking.first !== null) shrinking.seen.set(key || JSON.stringify(request), found);
+    return found;
+  };
   let judged = 0, skipped = 0;
   const hopeless = op === "unet" ? HOPELESS_NETWORKS : HOPELESS;
   const property = fc.asyncProperty(cell.requests, async (request: Request) => {

@@ -10,6 +10,7 @@ import type { Leaf } from "../leaves.ts";
 import type { Alternative } from "./alternative.ts";
 import { CLIPPING_MISTAKES } from "./clipping.ts";
 import { writtenOut } from "./defaults.ts";
+import { NETWORK_MISTAKES } from "./networks.ts";
 import { RESULT_MISTAKES } from "./results.ts";
 import { STEP_MISTAKES } from "./steps.ts";
 import { RULE_MISTAKES, TABLE_MISTAKES } from "./tables.ts";
@@ -26,6 +27,7 @@ const ALTERNATIVES: readonly Alternative[] = [
   ...TABLE_MISTAKES,
   ...STEP_MISTAKES,
   ...CLIPPING_MISTAKES,
+  ...NETWORK_MISTAKES,
   ...RESULT_MISTAKES,
   ...RULE_MISTAKES,
 ];
