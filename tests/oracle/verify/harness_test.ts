@@ -45,6 +45,27 @@ Deno.test("the reference conforms exactly, and what it does not list is not cove
   }
 });
 
+Deno.test("a function may answer with typed arrays", async () => {
+  const typed: CandidateOp = (request) => {
+    const { grads, norm } = truth(request) as
+      & { grads: { shape: number[]; data: number[] }[] }
+      & Json;
+    return {
+      norm,
+      grads: grads.map(({ shape, data }) => ({ shape, data: Float32Array.from(data) })),
+    };
+  };
+  const doubles: CandidateOp = (request) => ({
+    values: Float64Array.from(truth(request).values as number[]),
+  });
+  const candidate = reference([], { clip_grad_norm: typed, normal: doubles });
+  const { ops } = await verify(candidate, { ops: ["clip_grad_norm", "normal"], runs: 5 });
+  assertEquals(ops.map(({ verdict, worst }) => [verdict, worst]), [["conforms", 0], [
+    "conforms",
+    0,
+  ]]);
+});
+
 Deno.test("the same seed draws the same requests, another one others", async () => {
   const asked = async (seed: number) => {
     const lines: string[] = [];
