@@ -19,12 +19,15 @@ import {
 } from "../../src/oracle/verify/mod.ts";
 import type { Gpu } from "../../src/webgpu/mod.ts";
 import { gpuTest } from "./gpu_test.ts";
+import { filesInMemory, networkOps } from "./judged_network.ts";
 import { stepOps } from "./judged_steps.ts";
 import { trainingOps } from "./judged_training.ts";
 import { rememberingGpu } from "./remembering_gpu.ts";
 
 /** Requests per operation: with many options, five of each. */
 const RUNS = 20;
+
+const FILES = filesInMemory();
 
 /** The operations with the options that the device lacks. */
 const GROUPS: readonly [
@@ -38,6 +41,7 @@ const GROUPS: readonly [
     "no ᾱ other than 1 at time 0",
   ]],
   ["guidance, losses and updates", trainingOps, []],
+  ["networks", (gpu) => networkOps(gpu, FILES), []],
 ];
 
 /** An operation that notes the options that it lacks; a report lists only the first of them. */
@@ -58,7 +62,11 @@ for (const [title, opsOf, lacking] of GROUPS) {
     const ops = Object.fromEntries(
       Object.entries(opsOf(await rememberingGpu())).map(([op, run]) => [op, noting(run, lacked)]),
     );
-    const report = await verify(candidateOf("webgpu", ops), { ops: Object.keys(ops), runs: RUNS });
+    const report = await verify(candidateOf("webgpu", ops), {
+      ops: Object.keys(ops),
+      runs: RUNS,
+      files: FILES,
+    });
     const failures = report.ops.flatMap(({ op, failure }) =>
       failure === null ? [] : [failureText(op, failure, null)]
     );
