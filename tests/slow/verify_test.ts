@@ -25,10 +25,16 @@ async function verified(
     close = process.close;
     return process.candidate;
   };
+  const files = {
+    folder: await Deno.makeTempDir(),
+    readFile: Deno.readFileSync,
+    writeFile: Deno.writeFileSync,
+  };
   try {
-    return await verify(open, options);
+    return await verify(open, { files, ...options });
   } finally {
     await close();
+    await Deno.remove(files.folder, { recursive: true });
   }
 }
 

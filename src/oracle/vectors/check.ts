@@ -6,14 +6,14 @@
  */
 import { FormatError } from "../../spec/format_error.ts";
 import { rawId } from "../raw_id.ts";
-import { BOUNDS } from "../verify/bounds/mod.ts";
 import { BrokenError, type Candidate, readAnswer } from "../verify/candidate.ts";
 import type { Request } from "../verify/draw/parts.ts";
 import type { Precision } from "../verify/model.ts";
+import type { Files } from "../verify/networks.ts";
 import type { Failure, OpReport, Report } from "../verify/report.ts";
 import { overall } from "../verify/report.ts";
 import { brokenFailure, Session } from "../verify/session.ts";
-import { MANIFEST, readManifest, sha256 } from "./manifest.ts";
+import { MANIFEST, readManifest, sha256, TENSORS } from "./manifest.ts";
 import { type Pair, readPairs } from "./pairs.ts";
 
 /** The content of a file of the folder by its relative path, or null if there is none. */
@@ -141,6 +141,11 @@ async function judged(session: Session, op: string, pairs: readonly Pair[]): Pro
   return { op, verdict, requests, worst, notCovered: [...unsupported], failure };
 }
 
+/** The file of tensors as the only one that there is; answers on file write none. */
+function filesOf(tensors: Uint8Array): Files {
+  return { folder: "", readFile: () => tensors, writeFile: () => {} };
+}
+
 /** An operation's file, once it is known to be what the manifest says. */
 interface OpFile {
   readonly op: string;
@@ -203,18 +208,15 @@ async function answersTo(
 export async function checkVectors(read: ReadFile, options: CheckOptions): Promise<Checked> {
   const { precision = "f32" } = options;
   const { seed, files, faults } = await readFolder(read);
+  const tensors = files.some(({ op }) => op === "unet") ? await read(TENSORS) : null;
   const name = options.answers ? "answers" : "the vectors' own answers";
   const recorded = new Recorded(name), instead = new Map<string, OpReport>();
   for (const file of files) {
-    if (!Object.hasOwn(BOUNDS, file.op)) {
-      instead.set(file.op, notCovered(file.op, "no bound is derived for a whole network"));
-      continue;
-    }
     const answers = await answersTo(read, file, options.answers);
     if (answers instanceof Map) recorded.add(file.op, file.pairs, answers);
     else instead.set(file.op, answers as OpReport);
   }
-  const session = new Session(recorded, precision);
+  const session = new Session(recorded, precision, tensors === null ? null : filesOf(tensors));
   const reports: OpReport[] = [];
   for (const { op, pairs } of files) {
     reports.push(instead.get(op) ?? await judged(session, op, pairs));

@@ -221,8 +221,9 @@ export function compare(result: unknown, { leaves, boundOf }: Expectation): Comp
       if (got[i] === expected) continue;
       const bound = boundOf(leaf, i);
       const distance = Math.abs(got[i] - expected);
-      // What is not finite has to be met exactly, and a bound that says nothing allows anything.
-      const ratio = bound === Infinity && Number.isFinite(got[i])
+      // An infinite value has to be met exactly. Elsewhere a bound that says nothing allows anything,
+      // the Infinity of a divisor that rounding took to 0 too.
+      const ratio = bound === Infinity && Number.isFinite(expected)
         ? 0
         : Number.isFinite(distance)
         ? distance / bound

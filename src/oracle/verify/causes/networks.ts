@@ -1,4 +1,5 @@
 import type { Tensor } from "../../../math/tensor.ts";
+import type { GroupNormOptions } from "../../../reference/nn/group_norm.ts";
 import { zerosLike } from "../../../reference/nn/zeros_like.ts";
 import { type TapeStep, walkBack } from "../../../reference/tape.ts";
 import { runUnet } from "../../../reference/unet.ts";
@@ -103,6 +104,27 @@ class ScaleWithoutOne extends Layers {
   }
 }
 
+/** Variances divided by m − 1: m/(m − 1)·(variance + ε·(m − 1)/m) is under the root. */
+class UnbiasedVariance extends Layers {
+  readonly #own: Map<string, Tensor>;
+
+  constructor(parameters: Parameters, steps: TapeStep[] | null) {
+    const own = new Map(parameters);
+    super(own, steps);
+    this.#own = own;
+  }
+
+  override groupNorm(x: Tensor, name: string, { groups, eps }: GroupNormOptions): Tensor {
+    const weight = this.#own.get(`${name}.weight`), bias = this.#own.get(`${name}.bias`);
+    const m = x.data.length / x.shape[0] / groups;
+    if (weight === undefined || bias === undefined) throw new Error(`there is no ${name}`);
+    const data = weight.data.map((w) => w * Math.sqrt((m - 1) / m));
+    this.#own.set(`unbiased ${name}.weight`, { ...weight, data });
+    this.#own.set(`unbiased ${name}.bias`, bias);
+    return super.groupNorm(x, `unbiased ${name}`, { groups, eps: eps * (m - 1) / m });
+  }
+}
+
 /** The number of the output's elements. */
 function outputSize({ target }: Request): number {
   return (target as { readonly data: readonly number[] }).data.length;
@@ -154,6 +176,7 @@ export const NETWORK_MISTAKES: readonly Alternative[] = [
   layered("skips are appended before h and not after it", SkipFirst),
   layered("upsampling repeats the image and not its pixels", Tiled),
   layered("the embedding enters residual blocks without SiLU", EmbeddingNotActivated),
+  layered("variances of group norms are divided by m − 1 and not by m", UnbiasedVariance),
   layered("class labels are ignored", ClassesIgnored),
   layered("scale_shift multiplies by scale and not by 1 + scale", ScaleWithoutOne),
   timesMoved("times are one too large: they are counted from 0", 1),

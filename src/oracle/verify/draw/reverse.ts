@@ -80,11 +80,11 @@ function modelOutput(
   if (!variance.startsWith("learned")) return cut(shape, output);
   const [N, C, ...rest] = shape;
   const D = shape.slice(1).reduce((product, s) => product * s, 1);
-  // Log-variances lie around −2, interpolations around 0.
-  const shift = variance === "learned" ? -2 : 0;
+  // Log-variances lie in −9..3, interpolations around 0.
+  const [factor, shift] = variance === "learned" ? [4, -3] : [1, 0];
   const data = Array.from({ length: N }, (_, n) => [
     ...output.slice(n * D, (n + 1) * D),
-    ...raw.slice(n * D, (n + 1) * D).map((value) => value + shift),
+    ...raw.slice(n * D, (n + 1) * D).map((value) => factor * value + shift),
   ]).flat();
   return { shape: [N, 2 * C, ...rest], data: data.map(Math.fround) };
 }
