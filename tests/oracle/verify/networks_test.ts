@@ -1,7 +1,15 @@
 /** Networks: drawn, handed over in files, judged with their gradients, and their mistakes named. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Tensor } from "../../../src/math/tensor.ts";
+import { U32 } from "../../../src/math/float32.ts";
+import { randomBits } from "../../../src/math/philox.ts";
 import { createOracle } from "../../../src/oracle/mod.ts";
+import { networkRun, squaredError } from "../../../src/oracle/ops/unet.ts";
+import { ScheduleCache } from "../../../src/oracle/schedule_cache.ts";
+import { zerosLike } from "../../../src/reference/nn/zeros_like.ts";
+import { type TapeStep, walkBack } from "../../../src/reference/tape.ts";
+import { runUnet } from "../../../src/reference/unet.ts";
+import { Layers } from "../../../src/reference/unet_layers.ts";
 import {
   BrokenError,
   candidateOf,
@@ -186,6 +194,49 @@ Deno.test("a file that is not written, or lacks a gradient, breaks; another shap
     tensors.set("grad.x", { ...x, shape: [x.data.length] });
   });
   assertEquals([flat.verdict, flat.failure?.form?.field], ["deviates", "out.grad.x"]);
+});
+
+/** Layers every value of which is off by four roundings, up or down. */
+class Careless extends Layers {
+  #calls = 0;
+  readonly round = (y: Tensor): Tensor => {
+    const words = randomBits(9, this.#calls++, 0, y.data.length);
+    return { ...y, data: y.data.map((v, i) => v * (1 + (words[i] & 1 ? 4 : -4) * U32)) };
+  };
+
+  protected override stored(y: Tensor): Tensor {
+    return this.round(y);
+  }
+}
+
+/** What a network of such layers gives, its gradients in the file. */
+function careless({ files }: Setup): CandidateOp {
+  return (request) => {
+    const context = { host: { version: "0", ...files }, schedules: new ScheduleCache() };
+    const run = networkRun({ path: "", values: request, context });
+    const { config, parameters, x, timesteps, options, target } = run, steps: TapeStep[] = [];
+    const layers = new Careless(parameters, steps);
+    const output = runUnet(layers, config, x, timesteps, options);
+    const written = (t: Tensor) => ({ shape: t.shape, data: Array.from(t.data) });
+    if (target === null) return { output: written(output) };
+    const { loss, dOutput } = squaredError(output, target);
+    const back = walkBack(steps, dOutput, layers.round);
+    const gradients = [...parameters].map(([name, p]): [string, Tensor] => [
+      `grad.${name}`,
+      back.parameters.get(name) ?? zerosLike(p),
+    ]);
+    const dX = back.inputs.get(x) as Tensor;
+    const all = new Map([["output", output], ["grad.x", dX], ...gradients]);
+    if (run.out !== null) files.writeFile(run.out, encodeSafetensors(all));
+    return { output: written(output), loss };
+  };
+}
+
+Deno.test("a network that rounds every value carelessly conforms, and uses some of its bounds", async () => {
+  const { report } = await reportOf(careless);
+  assertEquals(report.verdict, "conforms", JSON.stringify(report.failure));
+  // Layers are bound by their worst case and not by what is likely, so no more is used.
+  assert(report.worst > 0.002, `${report.worst}`);
 });
 
 Deno.test("networks that a candidate lacks are not covered, and given up after a few", async () => {
