@@ -14,18 +14,14 @@ import {
 /** The launches of `plan` that `keep` names, as they are; every tensor has a place of its own. */
 export class Excerpt {
   readonly #plan: Plan;
-  readonly #tensors = new Map<string, PlanTensor>();
 
   constructor(plan: Plan, keep: (launch: PlannedLaunch) => boolean) {
     const builder = new PlanBuilder(), places = new Map<PlanTensor, PlanTensor>();
     const place = (tensor: PlanTensor): PlanTensor => {
       const known = places.get(tensor);
       if (known !== undefined) return known;
-      const { label, size } = tensor;
-      if (this.#tensors.has(label)) throw new Error(`Expected one tensor ${label} but got two`);
-      const own = builder.tensor("state", label, size);
+      const own = builder.tensor("state", tensor.label, tensor.size);
       places.set(tensor, own);
-      this.#tensors.set(label, own);
       return own;
     };
     for (const launch of plan.launches.filter(keep)) {
@@ -39,7 +35,7 @@ export class Excerpt {
     this.#plan = builder.finish();
   }
 
-  /** Runs the launches once with tensors by their labels, the others NaN, and returns some of them. */
+  /** Runs the launches once with tensors by their labels, all else NaN, and returns some of them. */
   async run(
     gpu: Gpu,
     inputs: Readonly<Record<string, Float32Array | Uint32Array>>,
@@ -47,10 +43,8 @@ export class Excerpt {
   ): Promise<Float32Array[]> {
     const executor = await Executor.create(gpu, this.#plan);
     try {
-      for (const [label, tensor] of this.#tensors) {
-        if (!Object.hasOwn(inputs, label)) {
-          executor.write(tensor, new Float32Array(tensor.size).fill(NaN));
-        }
+      for (const tensor of this.#plan.tensors) {
+        executor.write(tensor, new Float32Array(tensor.size).fill(NaN));
       }
       for (const [label, data] of Object.entries(inputs)) executor.write(this.#place(label), data);
       executor.run("prepare", "step", "update");
@@ -60,11 +54,12 @@ export class Excerpt {
     }
   }
 
+  /** The tensor of a label that no other has. */
   #place(label: string): PlanTensor {
-    const tensor = this.#tensors.get(label);
-    if (tensor === undefined) {
-      throw new Error(`Expected one of ${[...this.#tensors.keys()].join(", ")} but got ${label}`);
+    const found = this.#plan.tensors.filter((tensor) => tensor.label === label);
+    if (found.length !== 1) {
+      throw new Error(`Expected one tensor labelled ${label} but got ${found.length}`);
     }
-    return tensor;
+    return found[0];
   }
 }

@@ -6,7 +6,8 @@
  * reference: `schedule`, `timesteps`, `q_step`, `q_sample` (training is given x_t), `loss_weight`,
  * `random_bits`, `normal`. Only as a part of a step, whose moments are never stored: `q_mean_variance`,
  * `q_posterior`, `p_mean_variance`, `convert`. Not there: `ddim_encode_step`, `dpm_solver_step`,
- * `normal_kl`, `decoder_nll`, `vlb_term`, `prior_kl`.
+ * `normal_kl`, `decoder_nll`, `vlb_term`, `prior_kl`. Convolutions by F(4x4), whose tiles mix more pixels
+ * than the bounds of `layer` count, are held to bounds of their own in `winograd_test.ts`.
  */
 import { assertEquals } from "@std/assert";
 import {
@@ -19,6 +20,7 @@ import {
 } from "../../src/oracle/verify/mod.ts";
 import type { Gpu } from "../../src/webgpu/mod.ts";
 import { gpuTest } from "./gpu_test.ts";
+import { layerOps } from "./judged_layers.ts";
 import { filesInMemory, networkOps } from "./judged_network.ts";
 import { stepOps } from "./judged_steps.ts";
 import { trainingOps } from "./judged_training.ts";
@@ -28,6 +30,13 @@ import { rememberingGpu } from "./remembering_gpu.ts";
 const RUNS = 20;
 
 const FILES = filesInMemory();
+
+const LACKING_LAYERS = [
+  "no largest period other than 10000",
+  "no convolution that is not square",
+  "no 1x1 convolution at stride 2",
+  "no scale of attention other than 1/√D",
+];
 
 /** The operations with the options that the device lacks. */
 const GROUPS: readonly [
@@ -41,6 +50,11 @@ const GROUPS: readonly [
     "no ᾱ other than 1 at time 0",
   ]],
   ["guidance, losses and updates", trainingOps, []],
+  ["layers", (gpu) => layerOps(gpu, "im2col"), LACKING_LAYERS],
+  ["layers with convolutions by F(2x2)", (gpu) => {
+    const { layer } = layerOps(gpu, "winograd2");
+    return { layer };
+  }, [...LACKING_LAYERS.slice(1), "no fast algorithm that changes the extent"]],
   ["networks", (gpu) => networkOps(gpu, FILES), []],
 ];
 
