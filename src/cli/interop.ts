@@ -61,7 +61,7 @@ const INTEROP = {
     full: {
       kind: "switch",
       help: "Checks the CIFAR-10 model of 35.7 million parameters too, on WebGPU as well, and\n" +
-        "writes bench/results/interop.md. Takes some 5 minutes more.",
+        "writes bench/results/interop.md. Takes some 3 minutes more.",
     },
     verdicts: { kind: "switch", help: `Verifies only, and writes ${VERDICTS}.` },
   },

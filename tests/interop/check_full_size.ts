@@ -168,14 +168,18 @@ async function resultsText(
 
 ${versions}; ${by}; ${cores} cores of ${cpu}, ${runtime}; commit ${commit}
 
-The CIFAR-10 model with random weights, none of them 0 or 1, in a folder that \`convert\` would write.
-\`from_pretrained\` loads it as a pipeline and as a \`UNet2DModel\`. Its output on two images, at times
-${
+The CIFAR-10 model with random weights, none of them 0 or 1, in a folder as \`convert\` writes it.
+\`from_pretrained\` loads it as a \`UNet2DModel\` and as a \`DDPMPipeline\`, the second as a
+\`DDIMPipeline\`: its network is the first's, and what is checked beyond that is its scheduler. Outputs
+for ${TIMESTEPS.length} images, at times ${
     TIMESTEPS.join(" and ")
-  }, is compared with the reference's, in double. Errors are the largest of all
-values, in units of the bound λ·σ of float32 arithmetic (docs/numerics.md); in float64, of that bound
-times 2⁻²⁹. In float32, diffusers is judged on the first image: at time 999 its own time embedding is
-further off than that. The last column: the checkpoint after \`convert\`, \`save_pretrained\` and back.
+  }, are compared with the reference's, in double. Errors are the
+largest of all values, in units of the bound λ·σ of float32 arithmetic ([numerics.md](../../docs/numerics.md));
+in float64, of that bound times 2⁻²⁹. In float32, diffusers is judged on the first image: at time ${
+    TIMESTEPS[1]
+  }
+its time embedding is further off than that. The last column is the checkpoint after \`convert\`,
+\`save_pretrained\` and \`convert\` back.
 
 | model | parameters | diffusers, float64 | diffusers, float32 | WebGPU | there and back |
 | --- | ---: | ---: | ---: | ---: | --- |
