@@ -174,7 +174,7 @@ The CIFAR-10 model with random weights, none of them 0 or 1, in a folder as \`co
 for ${TIMESTEPS.length} images, at times ${
     TIMESTEPS.join(" and ")
   }, are compared with the reference's, in double. Errors are the
-largest of all values, in units of the bound λ·σ of float32 arithmetic ([numerics.md](../../docs/numerics.md));
+largest of all values, in units of the bound λ·σ of float32 arithmetic ([webgpu_bounds.ts](../../tests/support/webgpu_bounds.ts));
 in float64, of that bound times 2⁻²⁹. In float32, diffusers is judged on the first image: at time ${
     TIMESTEPS[1]
   }
