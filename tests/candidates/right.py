@@ -281,6 +281,8 @@ def timesteps(request):
     if spacing == "leading":
         offset = 0 if fault("leading-from-0", "timesteps") else 1
         times = [offset + i * (T // steps) for i in range(steps)]
+        if fault("leading-overruns", "timesteps"):
+            times = list(range(1, T + 1, T // steps))
     elif spacing == "trailing":
         times = [round_ratio(i * T, steps) for i in range(1, steps + 1)]
     elif spacing == "linspace":

@@ -89,6 +89,21 @@ Deno.test({
 });
 
 Deno.test({
+  name: "a network's weights go to a candidate in a file, and are written again for a replay",
+  ignore,
+  fn: async () => {
+    const faulty = right("--fault", "unet-skip-first");
+    const { code, out } = await verify(["--ops", "unet", "--json"], faulty);
+    assertEquals(code, 1);
+    const [{ failure }] = JSON.parse(out).ops;
+    assertEquals(failure.cause, "skips are appended before h and not after it");
+    const replay = ["--replay", JSON.stringify(failure.request)];
+    const [again, repaired] = await Promise.all([verify(replay, faulty), verify(replay, right())]);
+    assertEquals([again.code, repaired.code], [1, 0], again.err + repaired.err);
+  },
+});
+
+Deno.test({
   name: "a candidate that breaks ends the program with code 2 and a reason, and never for ever",
   ignore,
   fn: async () => {
