@@ -37,15 +37,23 @@ def dpm_solver_step(request):
     made = scheduler(
         DPMSolverMultistepScheduler, request, solver_order=order, lower_order_final=False, **config
     )
-    later = [request["tPrev"]] if request["tPrev"] > 0 else []
-    times = [entry["t"] for entry in reversed(past)] + [request["t"]] + later
-    made.set_timesteps(timesteps=[t - 1 for t in times])
-    made.set_begin_index(len(past))
-    made.model_outputs = [None] + [tensor(entry["x0"]) for entry in reversed(past)]
-    made.lower_order_nums = len(past)
-    output, xt = tensor(request["modelOutput"]), tensor(request["xt"])
-    (x,) = made.step(output, request["t"] - 1, xt, return_dict=False)
-    return {"x": answer(x), "x0": answer(made.model_outputs[-1])}
+
+    def step(n):
+        at = lambda t: t[n] if isinstance(t, list) else t
+        cut = lambda value: tensor(value)[n : n + 1]
+        later = [at(request["tPrev"])] if at(request["tPrev"]) > 0 else []
+        times = [at(entry["t"]) for entry in reversed(past)] + [at(request["t"])] + later
+        made.set_timesteps(timesteps=[t - 1 for t in times])
+        made.set_begin_index(len(past))
+        made.model_outputs = [None] + [cut(entry["x0"]) for entry in reversed(past)]
+        made.lower_order_nums = len(past)
+        output, xt = cut(request["modelOutput"]), cut(request["xt"])
+        (x,) = made.step(output, at(request["t"]) - 1, xt, return_dict=False)
+        return x, made.model_outputs[-1]
+
+    rows = [step(n) for n in range(request["xt"]["shape"][0])]
+    x, x0 = [answer(torch.cat(column)) for column in zip(*rows)]
+    return {"x": x, "x0": x0}
 
 
 def guide(request):

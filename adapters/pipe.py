@@ -14,6 +14,16 @@ def tensor(value):
     return torch.tensor(value["data"], dtype=torch.float32).reshape(value["shape"])
 
 
+# The protocol's defaults, by the kind of a clip.
+CLIPS = {"static": {"range": 1}, "dynamic": {"quantile": 0.995, "max": 1}}
+
+
+def with_clip(request):
+    """The request with its clip written out: one may leave fields of it out, or all of it."""
+    clip = request.get("clip")
+    return {**request, "clip": clip and {**CLIPS.get(clip["kind"], {}), **clip}}
+
+
 def answer(value):
     return {"shape": list(value.shape), "data": value.double().flatten().tolist()}
 
@@ -31,7 +41,7 @@ def serve(name, ops):
         request = json.loads(line)
         try:
             op = request["op"]
-            said = {"ok": True, "result": hello if op == "hello" else by_name[op](request)}
+            said = {"ok": True, "result": hello if op == "hello" else by_name[op](with_clip(request))}
         except Unsupported as reason:
             said = refusal("unsupported", reason)
         except Exception as error:  # What it refuses without need is for the report to say.

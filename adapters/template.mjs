@@ -66,7 +66,7 @@ const ops = {
   },
 
   ddim_step(request) {
-    const { xt, modelOutput, z, t, tPrev, eta, prediction, clip, finalAlphaBar } = request;
+    const { xt, modelOutput, z, t, tPrev, eta, prediction, clip = null, finalAlphaBar } = request;
     if (prediction !== "epsilon") throw new Unsupported(`prediction ${prediction}`);
     if (clip !== null && clip.kind !== "static") throw new Unsupported(`clip ${clip.kind}`);
     const rederive = request.rederiveEpsilon ?? true;
@@ -78,7 +78,8 @@ const ops = {
     });
     const x0 = xt.data.map((x, i) => {
       const value = (x - Math.sqrt(1 - from[i]) * modelOutput.data[i]) / Math.sqrt(from[i]);
-      return clip === null ? value : Math.min(Math.max(value, -clip.range), clip.range);
+      const range = clip === null ? Infinity : clip.range ?? 1;
+      return Math.min(Math.max(value, -range), range);
     });
     const x = xt.data.map((x, i) => {
       const noise = 1 - from[i];
