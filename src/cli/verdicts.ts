@@ -47,6 +47,8 @@ export const SUBJECTS: readonly Subject[] = [
       "`DDPMScheduler.step` leaves noise out where t is 0, and not where the step is the last: a " +
       "run that ends at a later time gets noise in its last step.",
       SIGMA,
+      "After zero terminal SNR, `DPMSolverMultistepScheduler` sets ᾱ_T to 2⁻²⁴ instead of 0, so " +
+      "that λ is finite there.",
     ],
   },
   ...["trailing", "linspace"].map((spacing): Subject => ({
