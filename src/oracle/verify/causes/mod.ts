@@ -9,7 +9,6 @@ import { type Precision, UNIT } from "../model.ts";
 import type { Leaf } from "../leaves.ts";
 import type { Alternative } from "./alternative.ts";
 import { CLIPPING_MISTAKES } from "./clipping.ts";
-import { writtenOut } from "./defaults.ts";
 import { NETWORK_MISTAKES } from "./networks.ts";
 import { RESULT_MISTAKES } from "./results.ts";
 import { STEP_MISTAKES } from "./steps.ts";
@@ -93,10 +92,9 @@ export function causeOf(
 ): string | null {
   if (evidence.some(({ result }) => result === undefined)) return null;
   const u = Math.max(UNIT[precision], UNIT.f32);
-  const written = evidence.map((one) => ({ ...one, request: writtenOut(one.request) }));
   const found = ALTERNATIVES.find((alternative) =>
-    shows(alternative, written[0], judge) &&
-    written.every((one) => explains(alternative, one, judge, u))
+    shows(alternative, evidence[0], judge) &&
+    evidence.every((one) => explains(alternative, one, judge, u))
   );
   return found?.cause ?? null;
 }

@@ -76,8 +76,7 @@ export function timestepsCells(parts: Parts): Cell[] {
     requests: fc.record({
       T,
       shares: fc.array(fc.integer({ min: 0, max: 99 }), { minLength: 1, maxLength: 4 }),
-      listed: fc.boolean(),
-    }).map(({ T, shares, listed }) => {
+    }).map(({ T, shares }) => {
       const k = Math.min(shares.length, T), shortest = Math.floor(T / k);
       const counts = shares.slice(0, k).map((share) => 1 + Math.floor(share * (shortest - 1) / 99));
       return {
@@ -85,8 +84,7 @@ export function timestepsCells(parts: Parts): Cell[] {
         T,
         spacing: "sections",
         steps: counts.reduce((sum, count) => sum + count, 0),
-        // One section goes without saying.
-        ...(k > 1 || listed ? { sections: counts } : {}),
+        sections: counts,
       };
     }),
   };

@@ -105,14 +105,14 @@ function layers(parts: Parts): Readonly<Record<string, Arbitrary<DrawnLayer>>> {
     attention: fc.record({
       shape: fc.tuple(upTo(2), upTo(2), upTo(3), upTo(3)),
       k: parts.pool(POOL, 2),
-      scaled: parts.choice(true, false, undefined),
+      scaled: parts.choice(true, false),
       pools,
     }).map(({ shape, k, scaled, pools }) => ({
       fields: {
         q: cut(shape, pools.x),
         k: cut(shape, k),
         v: cut(shape, pools.weight, 2),
-        ...(scaled === undefined ? {} : { scale: scaled ? 1 / Math.sqrt(shape[3]) : 0.3 }),
+        scale: scaled ? 1 / Math.sqrt(shape[3]) : 0.3,
       },
       output: shape,
     })),

@@ -64,7 +64,6 @@ const WEIGHTINGS: readonly Weighting[] = [
       parts.choice(
         { weighting: "minSnr", gamma: 5 },
         { weighting: "minSnr", gamma: 0.5 },
-        { weighting: "minSnr" },
       ),
     signal: true,
   },
@@ -75,7 +74,6 @@ const WEIGHTINGS: readonly Weighting[] = [
         { weighting: "p2", p2K: 1, p2Gamma: 1 },
         { weighting: "p2", p2K: 0.5, p2Gamma: 0.5 },
         { weighting: "p2", p2K: 2, p2Gamma: 2 },
-        { weighting: "p2" },
       ),
     signal: false,
   },

@@ -76,13 +76,6 @@ export function cut(shape: readonly number[], pool: readonly number[], scale = 1
   };
 }
 
-/** Fields without those that are undefined, which leave the protocol's defaults to the candidate. */
-export function present(
-  fields: Readonly<Record<string, unknown>>,
-): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-}
-
 /** Arbitraries of the parts, made with a given fast-check. */
 export class Parts {
   readonly #fc: Fc;
@@ -153,8 +146,7 @@ export class Parts {
           T,
           s: this.choice(0.008, 0.001, 0.1),
           maxBeta: this.choice(0.999, 0.9),
-          defaults: this.choice(false, false, true),
-        }).map(({ defaults, s, maxBeta, ...rule }) => defaults ? rule : { ...rule, s, maxBeta });
+        });
       case "constant":
         return fc.record({ T, beta: this.decimal(0.001, 0.5) })
           .map(({ T, beta }) => ({ kind, T, beta: T > 12 ? Math.min(beta, 0.1) : beta }));

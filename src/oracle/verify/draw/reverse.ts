@@ -7,7 +7,6 @@ import {
   perSample,
   pickIndex,
   POOL,
-  present,
   timesFrom,
   type When,
 } from "./parts.ts";
@@ -17,7 +16,7 @@ const PREDICTIONS = ["epsilon", "x0", "v", "previousX"] as const;
 const VARIANCES = ["beta", "betaTilde", "learned", "learnedRange"] as const;
 const QUANTITIES = ["epsilon", "x0", "v", "score", "previousX"] as const;
 
-/** Every clipping: none, the data's range, another, and by quantile; with fields and by default. */
+/** Every clipping: none, the data's range, another, and by quantile. */
 function clip(parts: Parts): Arbitrary<unknown> {
   return parts.choice(
     null,
@@ -25,9 +24,6 @@ function clip(parts: Parts): Arbitrary<unknown> {
     { kind: "static", range: 0.5 },
     { kind: "dynamic", quantile: 0.995, max: 1.5 },
     { kind: "dynamic", quantile: 0.5, max: 100 },
-    undefined,
-    { kind: "static" },
-    { kind: "dynamic" },
   );
 }
 
@@ -105,7 +101,9 @@ function reverseCells(parts: Parts, op: string, noise: boolean): Cell[] {
         modelOutput: modelOutput(shape, variance, output, raw),
         prediction,
         variance,
-        ...present({ clip, ...(noise ? { z: cut(shape, z), finalNoise } : {}) }),
+        clip,
+        ...(noise ? { z: cut(shape, z) } : {}),
+        ...(noise && finalNoise !== undefined ? { finalNoise } : {}),
       })),
     }))
   );
@@ -139,7 +137,7 @@ export function vlbTermCells(parts: Parts): Cell[] {
         modelOutput: modelOutput(shape, variance, output, raw),
         prediction,
         variance,
-        ...present({ clip }),
+        clip,
         cdf,
       })),
     }))
@@ -180,7 +178,7 @@ export function dpmSolverStepCells(parts: Parts): Cell[] {
           xt: cut(shape, x),
           modelOutput: cut(shape, output),
           prediction,
-          ...present({ clip }),
+          clip,
         };
       }),
     }))
@@ -223,9 +221,8 @@ export function ddimStepCells(parts: Parts): Cell[] {
       requests: parts.fc.record({
         ...reverseParts(parts),
         eta: parts.choice(0, 0, 0.5, 1, 0.25),
-        rederived: rederiveEpsilon ? parts.choice(true, undefined) : parts.choice(false),
-        finalAlphaBar: parts.choice(1, undefined, 0.9995, 0.95),
-      }).map(({ shape, schedule, when, clip, scale, x, output, z, eta, ...drawn }) => ({
+        finalAlphaBar: parts.choice(1, 1, 0.9995, 0.95),
+      }).map(({ shape, schedule, when, clip, scale, x, output, z, eta, finalAlphaBar }) => ({
         op: "ddim_step",
         schedule: schedule.json,
         ...descending(schedule, when, shape[0]),
@@ -234,11 +231,9 @@ export function ddimStepCells(parts: Parts): Cell[] {
         prediction,
         eta,
         z: cut(shape, z),
-        ...present({
-          clip,
-          rederiveEpsilon: drawn.rederived,
-          finalAlphaBar: drawn.finalAlphaBar,
-        }),
+        clip,
+        rederiveEpsilon,
+        finalAlphaBar,
       })),
     }))
   );
@@ -250,7 +245,7 @@ export function ddimEncodeStepCells(parts: Parts): Cell[] {
     label: `prediction ${prediction}`,
     requests: parts.fc.record({
       ...reverseParts(parts),
-      rederiveEpsilon: parts.choice(true, false, undefined),
+      rederiveEpsilon: parts.choice(true, false),
     }).map(({ shape, schedule, when, clip, scale, x, output, rederiveEpsilon }) => ({
       op: "ddim_encode_step",
       schedule: schedule.json,
@@ -258,7 +253,8 @@ export function ddimEncodeStepCells(parts: Parts): Cell[] {
       xt: cut(shape, x, scale),
       modelOutput: cut(shape, output),
       prediction,
-      ...present({ clip, rederiveEpsilon }),
+      clip,
+      rederiveEpsilon,
     })),
   }));
 }
