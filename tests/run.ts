@@ -39,6 +39,8 @@ if (Deno.build.os === "linux") Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
 const ignored = count("ignored");
 if (ignored > 0 && await navigator.gpu?.requestAdapter() == null) {
   line(`${ignored} GPU tests did not run: there is no WebGPU adapter (see deno task setup)`);
+} else if (ignored > 0) {
+  line(`${ignored} tests did not run: what they need is not installed, as lines above say`);
 }
 const passed = count("passed"), failed = count("failed");
 line(`${passed} passed, ${failed === 0 && code !== 0 ? 1 : failed} failed`);

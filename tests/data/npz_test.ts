@@ -6,6 +6,7 @@ import { decodeNpz, encodeNpz } from "../../src/data/npz.ts";
 import { ArgumentError } from "../../src/math/errors.ts";
 import { FormatError } from "../../src/spec/format_error.ts";
 import { forAll } from "../support/property.ts";
+import { lacks } from "../support/programs.ts";
 
 const ARRAYS: NpyArray[] = [
   { shape: [2, 1, 2, 3], data: Uint8Array.of(0, 255, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12) },
@@ -38,17 +39,9 @@ for i in z.infolist():
     print(i.filename, i.compress_type, i.date_time[:3], i.file_size, z.read(i)[-3:].hex())
 `;
 
-function hasPython(): boolean {
-  try {
-    return new Deno.Command("python3", { args: ["-c", ""] }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
-
 Deno.test({
   name: "python's zipfile finds each member's checksum right and its bytes stored",
-  ignore: !hasPython(),
+  ignore: lacks("python3"),
   fn: async () => {
     const command = new Deno.Command("python3", {
       args: ["-c", PYTHON],

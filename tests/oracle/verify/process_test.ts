@@ -1,19 +1,12 @@
 /** `verify` as a program: candidates in processes of their own, right, wrong and broken. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { lacks } from "../../support/programs.ts";
 
 const root = new URL("../../..", import.meta.url).pathname;
 const candidates = new URL("../../candidates/", import.meta.url).pathname;
 const PYTHON = "python3";
 
-/** Whether there is a Python to run the candidates. */
-async function hasPython(): Promise<boolean> {
-  try {
-    return (await new Deno.Command(PYTHON, { args: ["--version"] }).output()).success;
-  } catch {
-    return false;
-  }
-}
-const ignore = !await hasPython();
+const ignore = lacks(PYTHON);
 
 async function verify(
   flags: string[],
