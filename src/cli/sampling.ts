@@ -23,7 +23,7 @@ export const CLIPS = {
 } as const satisfies Record<string, Clip>;
 
 /** Scale of guidance for models with classes, unless told otherwise: digits get clearer, and stay varied. */
-export const DEFAULT_GUIDANCE = 1.5;
+export const DEFAULT_GUIDANCE = 1.4;
 
 /** What to draw, and how. */
 export interface SamplingOptions {

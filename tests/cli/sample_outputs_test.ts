@@ -21,7 +21,7 @@ Deno.test("grid, single files and .npz hold the same pixels, and --json says whe
       ...{ file: "a/grid.png", files: ["a/grid.png", "b/all.npz", "c/d"] },
       ...{ checkpoint: "classes.safetensors", step: 7, device: "cpu", adapter: null },
       ...{ seed: 5, first: 9, count: 4, sampler: "ddim", timesteps: [1000, 667, 333] },
-      ...{ classes: [0, 1], guidance: { scale: 1.5, rescale: 0 }, interpolate: null, shard: null },
+      ...{ classes: [0, 1], guidance: { scale: 1.4, rescale: 0 }, interpolate: null, shard: null },
     });
     const arrays = await arraysOf(`${folder}/b/all.npz`);
     assertEquals([...arrays.keys()], ["arr_0", "arr_1", "numbers", "settings"]);
