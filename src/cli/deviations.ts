@@ -34,8 +34,6 @@ const OPTIONS = [
 /** The options of a request. */
 export function optionsOf(request: Request): Readonly<Record<string, string>> {
   const options: Record<string, string> = {};
-  // What a request leaves to the protocol's default is that option all the same.
-  if (/^ddim_(encode_)?step$/.test(String(request.op))) options.rederiveEpsilon = "true";
   for (const name of OPTIONS) {
     if (request[name] !== undefined) options[name] = String(request[name]);
   }
