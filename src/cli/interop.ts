@@ -5,14 +5,10 @@
  * @module
  */
 import { writeAtomic } from "../data/write_atomic.ts";
-import {
-  BrokenError,
-  DEFAULT_RUNS,
-  DEFAULT_SEED,
-  type VerifyOptions,
-} from "../oracle/verify/mod.ts";
+import { BrokenError, type VerifyOptions } from "../oracle/verify/mod.ts";
 import { type CandidateProcess, startCandidate } from "./candidate_process.ts";
 import { deviationsOf, type OpFindings } from "./deviations.ts";
+import { RUNS_FLAG, SEED_FLAG } from "./draw_flags.ts";
 import { type CommandSpec, type Flag, helpText, parseFlags } from "./flags.ts";
 import { pythonEnvironment } from "./python_environment.ts";
 import { EXIT, FailureError, note, ProgressLine, runCommand, say, UsageError } from "./terminal.ts";
@@ -44,20 +40,8 @@ const INTEROP = {
       default: "python3",
       help: "The Python that makes it.",
     },
-    runs: {
-      kind: "integer",
-      min: 1,
-      max: 1_000_000,
-      default: DEFAULT_RUNS,
-      help: "Requests per operation.",
-    },
-    seed: {
-      kind: "integer",
-      min: 0,
-      max: 2 ** 31 - 1,
-      default: DEFAULT_SEED,
-      help: "Seed of the draws.",
-    },
+    runs: RUNS_FLAG,
+    seed: SEED_FLAG,
     full: {
       kind: "switch",
       help: "Checks the CIFAR-10 model of 35.7 million parameters too, on WebGPU as well, and\n" +

@@ -7,8 +7,9 @@ import metadata from "../../deno.json" with { type: "json" };
 import { writeAtomic } from "../data/write_atomic.ts";
 import { ArgumentError } from "../math/errors.ts";
 import { checkVectors, makeVectors } from "../oracle/vectors/mod.ts";
-import { DEFAULT_SEED, failureText, type Report, tableOf } from "../oracle/verify/mod.ts";
+import { failureText, type Report, tableOf } from "../oracle/verify/mod.ts";
 import { FormatError } from "../spec/format_error.ts";
+import { SEED_FLAG } from "./draw_flags.ts";
 import { type CommandSpec, type FlagValues, helpText, parseFlags } from "./flags.ts";
 import { EXIT, note, runCommand, say, UsageError } from "./terminal.ts";
 
@@ -19,13 +20,7 @@ const FLAGS = {
     default: "vectors",
     help: "Folder that the files are written to.",
   },
-  seed: {
-    kind: "integer",
-    min: 0,
-    max: 2 ** 31 - 1,
-    default: DEFAULT_SEED,
-    help: "Seed of the draws.",
-  },
+  seed: SEED_FLAG,
   ops: {
     kind: "text",
     placeholder: "a,b",

@@ -7,8 +7,6 @@ import { ArgumentError } from "../math/errors.ts";
 import { writeAtomic } from "../data/write_atomic.ts";
 import {
   BrokenError,
-  DEFAULT_RUNS,
-  DEFAULT_SEED,
   failureText,
   type Files,
   junitOf,
@@ -21,6 +19,7 @@ import {
 } from "../oracle/verify/mod.ts";
 import { startCandidate } from "./candidate_process.ts";
 import type { CandidateProcess } from "./candidate_process.ts";
+import { RUNS_FLAG, SEED_FLAG } from "./draw_flags.ts";
 import { type CommandSpec, helpText, parseFlags } from "./flags.ts";
 import { EXIT, note, ProgressLine, runCommand, say, UsageError } from "./terminal.ts";
 
@@ -30,20 +29,8 @@ const FLAGS = {
     placeholder: "a,b",
     help: "Operations to check; without it all that the candidate lists.",
   },
-  runs: {
-    kind: "integer",
-    min: 1,
-    max: 1_000_000,
-    default: DEFAULT_RUNS,
-    help: "Requests per operation.",
-  },
-  seed: {
-    kind: "integer",
-    min: 0,
-    max: 2 ** 31 - 1,
-    default: DEFAULT_SEED,
-    help: "Seed of the draws.",
-  },
+  runs: RUNS_FLAG,
+  seed: SEED_FLAG,
   precision: {
     kind: "choice",
     values: ["f16", "f32", "f64"],
