@@ -218,6 +218,16 @@ const SINGLE_COLUMN: GemmVariant = { kind: "register", tiles: [{ V: 8, T: 1 }] }
 const WORKGROUP_4: GemmVariant = { kind: "workgroup", tiles: [{ V: 4, T: 4 }] };
 const LARGE: GemmVariant = { kind: "register", tiles: [{ V: 16, T: 16 }] };
 
+const KEEPING: GemmVariant = { kind: "register", tiles: [{ V: 4, T: 4, keep: 5 }] };
+
+/** The draw nearest to `d` that a tile can compute which keeps so many elements of its rows. */
+function fitting(d: Drawn, keep: number): Drawn {
+  const sizes = { ...d.sizes, K1: 1, K2: Math.max(d.sizes.K2, 1) };
+  if (sizes.K2 <= keep) return { ...d, sizes };
+  const present = { bias: false, perSample: false, residual: false };
+  return { ...d, sizes, present, alpha: 1, outputScale: undefined, accumulate: false };
+}
+
 for (
   const [name, variant, max, numRuns] of [
     ["naive", { kind: "naive" }, 40, 12],
@@ -240,6 +250,40 @@ for (
   });
 }
 
+for (
+  const [V, T, keep, max, numRuns] of [[4, 4, 5, 70, 24], [8, 1, 3, 70, 6], [16, 16, 128, 150, 3]]
+) {
+  const name = `gemm register ${V}x${T} that keeps ${keep} of a row`;
+  gpuTest(`${name} is the sum of products, over layouts, batches and epilogues`, async () => {
+    const variant: GemmVariant = { kind: "register", tiles: [{ V, T, keep }] };
+    const bounds = new Bound("γ_n·(|C| + (|alpha|·Σ|A·B| + Σ|addends|)/outputScale)");
+    await fc.assert(
+      fc.asyncProperty(
+        drawn(max),
+        async (d) => void await product(variant, fitting(d, keep), bounds),
+      ),
+      { seed: 23, numRuns, endOnFailure: true },
+    );
+    bounds.settle(name);
+  });
+}
+
+gpuTest(
+  "gemm keeps rows for runs of tiles where there are more workgroups than enough, and fewer",
+  async () => {
+    const variant: GemmVariant = { kind: "register", tiles: [{ V: 4, T: 4, keep: 16 }] };
+    const plain = { alpha: 1, outputScale: undefined, accumulate: false };
+    const present = { bias: false, perSample: false, residual: false };
+    const [layouts] = fc.sample(drawn(8), { seed: 24, numRuns: 1 }).map((d) => d.layouts);
+    const bounds = new Bound("γ_n·Σ|A·B|");
+    for (const [B1, N, K2] of [[1, 70, 40], [5, 70, 40], [40, 21, 16], [7, 400, 17], [1, 5, 33]]) {
+      const sizes = { B1, B2: 1, M: 33, N, K1: 1, K2 };
+      await product(variant, { ...plain, present, layouts, sizes, seed: N }, bounds);
+    }
+    bounds.settle("gemm of kept rows");
+  },
+);
+
 gpuTest("gemm reads factors of float16, in every variant", async () => {
   const bounds = new Bound("γ_n·(|C| + (|alpha|·Σ|A·B| + Σ|addends|)/outputScale)");
   const halves = fc.constantFrom({ A: true, B: false }, { A: false, B: true }, {
@@ -251,6 +295,7 @@ gpuTest("gemm reads factors of float16, in every variant", async () => {
       await product({ kind: "naive" }, d, bounds, half);
       await product(SMALL, d, bounds, half);
       await product(WORKGROUP_4, d, bounds, half);
+      await product(KEEPING, fitting(d, 5), bounds, half);
     }),
     { seed: 22, numRuns: 8, endOnFailure: true },
   );
@@ -265,6 +310,8 @@ gpuTest("gemm gives the same bits from every variant, tile and orientation", asy
       assertEquals(await product(SMALL, plain), naive);
       assertEquals(await product(SINGLE_COLUMN, plain), naive);
       assertEquals(await product(WORKGROUP_4, plain), naive);
+      const kept = fitting(plain, 5);
+      assertEquals(await product(KEEPING, kept), await product({ kind: "naive" }, kept));
     }),
     { seed: 21, numRuns: 5, endOnFailure: true },
   );

@@ -24,7 +24,7 @@ const BEHIND = 64 * 1024;
 
 /** A launch in several rows of workgroups, as it is where there are too many for one. */
 function inRows({ wgsl, workgroups: [x, y, z] }: Launch<unknown>): [number, number, number] {
-  const findsItsRow = wgsl.includes("@builtin(num_workgroups)");
+  const findsItsRow = /\b(?:nwg|grid)\.x\b/.test(wgsl);
   return findsItsRow && x > 2 && y === 1 ? [2, Math.ceil(x / 2), z] : [x, y, z];
 }
 

@@ -7,7 +7,7 @@
 import type { Launch } from "../kernel.ts";
 import { gemmNaive } from "./gemm_naive.ts";
 import { type GemmProblem, transposed } from "./gemm_problem.ts";
-import { gemmRegister, type RegisterTile } from "./gemm_register.ts";
+import { columnGroups, gemmRegister, type RegisterTile, tileFits } from "./gemm_register.ts";
 import { gemmWorkgroup, type WorkgroupTile } from "./gemm_workgroup.ts";
 
 export type { Factor, GemmProblem, Placed } from "./gemm_problem.ts";
@@ -23,6 +23,8 @@ export type GemmVariant =
 
 /** Each tile of the software adapters' variant compiles once; the product's sizes choose among them. */
 export const REGISTER_TILES: readonly RegisterTile[] = [
+  { V: 16, T: 16, keep: 128 },
+  { V: 8, T: 16, keep: 128 },
   { V: 16, T: 16 },
   { V: 8, T: 16 },
   { V: 16, T: 4 },
@@ -38,22 +40,33 @@ export const WORKGROUP: GemmVariant = {
   tiles: [{ V: 8, T: 8 }, { V: 4, T: 4 }],
 };
 
-/** Cost of a load inside a loop, and of a loop's turn, in fused multiply-adds of one vector (measured). */
-const LOAD = 13;
-const TURN = 9;
+/**
+ * Costs in fused multiply-adds of one vector (measured): of a load from a buffer inside a loop, a load
+ * from a private array, a copy from a buffer to that array, a sum's way to C and back, and a loop's turn.
+ */
+const LOAD = 13, KEPT = 2, KEEP = 16, CARRY = 30, TURN = 9;
 
 /** Vector operations per k of all tiles that cover M by N. */
-function registerCost({ V, T }: RegisterTile, M: number, N: number): number {
-  const tiles = Math.ceil(M / (8 * V)) * Math.ceil(N / T);
-  return tiles * (V * T + LOAD * (V + T) + TURN);
+function registerCost(tile: RegisterTile, problem: GemmProblem<unknown>): number {
+  const { V, T, keep } = tile;
+  const { M, N, K2 } = problem;
+  const blocks = Math.ceil(M / (8 * V));
+  const tiles = blocks * Math.ceil(N / T);
+  const columns = tiles * (V * T + LOAD * T + TURN);
+  if (keep === undefined) return columns + tiles * LOAD * V;
+  const carries = (Math.ceil(K2 / keep) - 1) / K2;
+  return columns + tiles * (KEPT * V + CARRY * carries * V * T) +
+    blocks * columnGroups(tile, problem) * KEEP * V;
 }
 
 function registerLaunch<T>(tiles: readonly RegisterTile[], problem: GemmProblem<T>): Launch<T> {
-  const { M, N } = problem;
-  const choices = tiles.flatMap((tile) => [
-    { tile, problem, cost: registerCost(tile, M, N) },
-    { tile, problem: transposed(problem), cost: registerCost(tile, N, M) },
-  ]);
+  const choices = [problem, transposed(problem)].flatMap((problem) =>
+    tiles.filter((tile) => tileFits(tile, problem)).map((tile) => ({
+      tile,
+      problem,
+      cost: registerCost(tile, problem),
+    }))
+  );
   const best = choices.reduce((x, y) => y.cost < x.cost ? y : x);
   return gemmRegister(best.tile, best.problem);
 }
