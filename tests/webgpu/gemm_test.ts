@@ -223,9 +223,7 @@ const KEEPING: GemmVariant = { kind: "register", tiles: [{ V: 4, T: 4, keep: 5 }
 /** The draw nearest to `d` that a tile can compute which keeps so many elements of its rows. */
 function fitting(d: Drawn, keep: number): Drawn {
   const sizes = { ...d.sizes, K1: 1, K2: Math.max(d.sizes.K2, 1) };
-  if (sizes.K2 <= keep) return { ...d, sizes };
-  const present = { bias: false, perSample: false, residual: false };
-  return { ...d, sizes, present, alpha: 1, outputScale: undefined, accumulate: false };
+  return { ...d, sizes, accumulate: d.accumulate && sizes.K2 <= keep };
 }
 
 for (

@@ -101,9 +101,13 @@ interface TileCode {
   readonly declare: string;
   /** The register of sum (v, t) as it stands in it, four rows of a column. */
   readonly sums: (q: number, t: number) => string;
-  /** Fills it from C with what {@linkcode store} left of sums alone. */
+  /** Fills it from registers. */
+  readonly fill: string;
+  /** Fills it from C, which holds sums and nothing else. */
   readonly load: string;
-  /** Finishes the sums and stores them. */
+  /** Stores the sums and nothing else. */
+  readonly carry: string;
+  /** Stores the finished sums. */
   readonly store: string;
 }
 
@@ -179,21 +183,20 @@ function tileCode<T>(
       });
       return `vec4f(${values.join(", ")})`;
     },
+    fill: copies,
     load: overTile([], [`${inTile} = ${inC};`]),
-    store: `${copies}
-  ${
-      overTile(perLineAddends, [
-        ...perValueAddends.map((a) => a.at),
-        `${inC} ${problem.accumulate ? "+=" : "="} (${value}) / p.outputScale;`,
-      ])
-    }`,
+    carry: overTile([], [`${inC} = ${inTile};`]),
+    store: overTile(perLineAddends, [
+      ...perValueAddends.map((a) => a.at),
+      `${inC} ${problem.accumulate ? "+=" : "="} (${value}) / p.outputScale;`,
+    ]),
   };
 }
 
 /** A tile per invocation, its rows and columns loaded for every k. */
 function loadedTile<T>(tile: RegisterTile, problem: GemmProblem<T>, access: GemmAccess): string {
   const { V, T } = tile;
-  const { declare, store } = tileCode(tile, problem, access);
+  const { declare, fill, store } = tileCode(tile, problem, access);
   return `  let n = wid.y * ${T}u;
 ${rowAddresses(tile, access)}
 ${columnAddresses(tile, access)}
@@ -210,13 +213,14 @@ ${multiplyAdds(tile)}
     }
   }
   ${declare}
+  ${fill}
   ${store}`;
 }
 
 /** Tiles next to each other, the rows kept in an array for each four: one array alone compiles slowly. */
 function keptTiles<T>(tile: RegisterTile, problem: GemmProblem<T>, access: GemmAccess): string {
   const { V, T, keep } = tile;
-  const { declare, sums, load, store } = tileCode(tile, problem, access);
+  const { declare, sums, fill, load, carry, store } = tileCode(tile, problem, access);
   return `  let tiles = (p.N + ${T - 1}u) / ${T}u;
   let run = (tiles + nwg.y - 1u) / nwg.y;
   let end = min((wid.y + 1u) * run, tiles);
@@ -245,27 +249,28 @@ ${loadColumns(tile, access)}
 ${multiplyAdds(tile)}
         ib += p.bK2;
       }
-      ${store}
+      ${fill}
+      if (k0 + length < p.K2) {
+        ${carry}
+      } else {
+        ${store}
+      }
     }
   }`;
 }
 
-/** Whether a product's value is its sum and nothing else, so that C can carry partial sums. */
-function isPlain(problem: GemmProblem<unknown>): boolean {
-  const { alpha = 1, outputScale = 1, accumulate = false } = problem;
-  return alpha === 1 && outputScale === 1 && !accumulate &&
-    ADDENDS.every((x) => problem[x] === undefined);
-}
-
-/** Whether a tile can compute a product: one that keeps rows cannot go through a sum of two levels. */
+/**
+ * Whether a tile can compute a product: one that keeps rows cannot go through a sum of two levels, nor
+ * carry sums in C where C holds what they are added to.
+ */
 export function tileFits({ keep }: RegisterTile, problem: GemmProblem<unknown>): boolean {
-  const { K1 = 1, K2 } = problem;
+  const { K1 = 1, K2, accumulate = false } = problem;
   if (keep === undefined) return true;
-  return K1 === 1 && K2 > 0 && (K2 <= keep || isPlain(problem));
+  return K1 === 1 && K2 > 0 && (K2 <= keep || !accumulate);
 }
 
 /** Workgroups that keep every core busy; more of them would copy the same rows more often. */
-const ENOUGH_WORKGROUPS = 32;
+const ENOUGH_WORKGROUPS = 16;
 
 /** Workgroups along the columns. */
 export function columnGroups(tile: RegisterTile, problem: GemmProblem<unknown>): number {
