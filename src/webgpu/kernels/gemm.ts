@@ -41,10 +41,16 @@ export const WORKGROUP: GemmVariant = {
 };
 
 /**
- * Costs in fused multiply-adds of one vector (measured): of a load from a buffer inside a loop, a load
- * from a private array, a copy from a buffer to that array, a sum's way to C and back, and a loop's turn.
+ * Costs in fused multiply-adds of one vector (measured): of a load from a buffer inside a loop, and a
+ * loop's turn.
  */
-const LOAD = 13, KEPT = 2, KEEP = 16, CARRY = 30, TURN = 9;
+const LOAD = 13, TURN = 9;
+
+/**
+ * Likewise where rows are kept: of a load from a private array, a copy from a buffer to that array, the
+ * beginning of a tile per sum, and a sum's way to C and back.
+ */
+const KEPT = 2, KEEP = 16, START = 11, CARRY = 30;
 
 /** Vector operations per k of all tiles that cover M by N. */
 function registerCost(tile: RegisterTile, problem: GemmProblem<unknown>): number {
@@ -54,8 +60,8 @@ function registerCost(tile: RegisterTile, problem: GemmProblem<unknown>): number
   const tiles = blocks * Math.ceil(N / T);
   const columns = tiles * (V * T + LOAD * T + TURN);
   if (keep === undefined) return columns + tiles * LOAD * V;
-  const carries = (Math.ceil(K2 / keep) - 1) / K2;
-  return columns + tiles * (KEPT * V + CARRY * carries * V * T) +
+  const perSum = START + CARRY * (Math.ceil(K2 / keep) - 1);
+  return columns + tiles * (KEPT * V + perSum * V * T / K2) +
     blocks * columnGroups(tile, problem) * KEEP * V;
 }
 
