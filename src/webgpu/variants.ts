@@ -6,6 +6,7 @@
  */
 import type { AdapterClass } from "./device.ts";
 import { type GemmVariant, REGISTER, WORKGROUP } from "./kernels/gemm.ts";
+import type { RegisterTile } from "./kernels/gemm_register.ts";
 import type { Variant } from "./kernels/layout.ts";
 
 /** A convolution's configuration, as the table is keyed by it. */
@@ -73,7 +74,10 @@ export function convAlgorithm(variants: Variants, layer: ConvLayer): ConvAlgorit
 /** A product's variant in words, for tables. */
 export function gemmName(gemm: GemmVariant): string {
   if (gemm.kind === "naive") return gemm.kind;
-  return `${gemm.kind} ${gemm.tiles.map(({ V, T }) => `${V}x${T}`).join(" ")}`;
+  const tiles: readonly RegisterTile[] = gemm.tiles;
+  return `${gemm.kind} ${
+    tiles.map(({ V, T, keep }) => `${V}x${T}${keep === undefined ? "" : `keep${keep}`}`).join(" ")
+  }`;
 }
 
 /** Variants of products that are worth measuring on an adapter. */
@@ -83,6 +87,10 @@ export function gemmCandidates(adapterClass: AdapterClass): readonly GemmVariant
   if (adapterClass === "software") {
     return [
       REGISTER,
+      {
+        kind: "register",
+        tiles: [{ V: 16, T: 16 }, { V: 8, T: 16 }, { V: 16, T: 4 }, { V: 4, T: 4 }],
+      },
       { kind: "register", tiles: [{ V: 16, T: 16 }, { V: 16, T: 4 }, { V: 4, T: 4 }] },
       { kind: "register", tiles: [{ V: 8, T: 16 }, ...small] },
       { kind: "register", tiles: [{ V: 8, T: 8 }, ...small] },

@@ -6,6 +6,7 @@
 import { checkInteger, unexpected } from "../math/errors.ts";
 import type { AdapterClass } from "./device.ts";
 import type { GemmVariant } from "./kernels/gemm.ts";
+import type { RegisterTile } from "./kernels/gemm_register.ts";
 import type { Variant } from "./kernels/layout.ts";
 import {
   type ConvAlgorithm,
@@ -34,6 +35,8 @@ const OTHERS: readonly Variant[] = ["naive", "lanes", "workgroup", "subgroups"];
 const KEY = /^conv(\d+)x\1\/(\d+) (\d+)->(\d+) @(\d+)x(\d+)$/;
 /** Largest tile side: beyond it a shader would not compile within minutes. */
 const MAX_TILE = 64;
+/** Most elements of a row that a tile may keep, for the same reason. */
+const MAX_KEEP = 512;
 
 /** The layer of a key as {@linkcode convKey} writes it. @throws {ArgumentError} if it is none. */
 export function parseConvKey(key: string): ConvLayer {
@@ -80,27 +83,36 @@ function readGemm(json: unknown): GemmVariant {
   const gemm = record("gemm", json);
   const kind = oneOf("gemm.kind", ["naive", "register", "workgroup"], gemm.kind);
   checkFields("gemm", gemm, kind === "naive" ? ["kind"] : ["kind", "tiles"]);
-  return kind === "naive"
-    ? { kind }
-    : { kind, tiles: readTiles(gemm.tiles, { V: 4, T: kind === "register" ? 1 : 4 }) };
+  if (kind === "naive") return { kind };
+  if (kind === "workgroup") {
+    return { kind, tiles: readTiles(gemm.tiles, { V: 4, T: 4 }, ["V", "T"]) };
+  }
+  const tiles = readTiles(gemm.tiles, { V: 4, T: 1 }, ["V", "T", "keep"]);
+  // Tiles that keep rows cannot compute every product.
+  return tiles.some(({ keep }) => keep === undefined)
+    ? { kind, tiles }
+    : unexpected("a tile of gemm without keep", gemm.tiles);
 }
 
-/** A tile's sides: rows and columns. */
-type Tile = { readonly V: number; readonly T: number };
-
 /** Tiles whose sides are multiples of those given. */
-function readTiles(json: unknown, multiples: Tile): Tile[] {
+function readTiles(
+  json: unknown,
+  multiples: Pick<RegisterTile, "V" | "T">,
+  fields: readonly string[],
+): RegisterTile[] {
   if (!Array.isArray(json) || json.length === 0) unexpected("tiles for gemm", json);
   return (json as readonly unknown[]).map((value) => {
     const tile = record("every tile of gemm", value);
-    checkFields("a tile of gemm", tile, ["V", "T"]);
-    const side = (name: keyof Tile): number => {
+    checkFields("a tile of gemm", tile, fields);
+    const side = (name: "V" | "T"): number => {
       const size = checkInteger(`${name} of a tile`, tile[name], multiples[name], MAX_TILE);
       return size % multiples[name] === 0
         ? size
         : unexpected(`${name} of a tile to be a multiple of ${multiples[name]}`, size);
     };
-    return { V: side("V"), T: side("T") };
+    const sides = { V: side("V"), T: side("T") };
+    if (tile.keep === undefined) return sides;
+    return { ...sides, keep: checkInteger("keep of a tile", tile.keep, 1, MAX_KEEP) };
   });
 }
 

@@ -24,6 +24,10 @@ const layers = fc.record({
 });
 const multipleOf4 = fc.integer({ min: 1, max: 16 }).map((n) => 4 * n);
 const registerTile = fc.record({ V: multipleOf4, T: fc.integer({ min: 1, max: 64 }) });
+const keepingTile = fc.record(
+  { V: multipleOf4, T: fc.integer({ min: 1, max: 64 }), keep: fc.integer({ min: 1, max: 512 }) },
+  { requiredKeys: ["V", "T"] },
+);
 const workgroupTile = fc.record({ V: multipleOf4, T: multipleOf4 });
 const some = { minLength: 1, maxLength: 4 };
 const tables: fc.Arbitrary<VariantTable> = fc.record({
@@ -34,7 +38,8 @@ const tables: fc.Arbitrary<VariantTable> = fc.record({
       fc.constant({ kind: "naive" as const }),
       fc.record({
         kind: fc.constant("register" as const),
-        tiles: fc.array(registerTile, some),
+        tiles: fc.tuple(fc.array(keepingTile, { maxLength: 3 }), registerTile)
+          .map(([others, last]) => [...others, last]),
       }),
       fc.record({
         kind: fc.constant("workgroup" as const),
@@ -92,6 +97,15 @@ const BAD: readonly (readonly [json: unknown, message: string])[] = [
   [{ ...GOOD, gemm: { kind: "register", tiles: [] } }, "Expected tiles for gemm"],
   [{ ...GOOD, gemm: { kind: "register", tiles: [{ V: 6, T: 4 }] } }, "multiple of 4 but got 6"],
   [{ ...GOOD, gemm: { kind: "register", tiles: [{ V: 8, T: 0 }] } }, "Expected T of a tile"],
+  [{ ...GOOD, gemm: { kind: "register", tiles: [{ V: 8, T: 4, keep: 0 }] } }, "keep of a tile"],
+  [
+    { ...GOOD, gemm: { kind: "register", tiles: [{ V: 8, T: 4, keep: 9 }] } },
+    "Expected a tile of gemm without keep",
+  ],
+  [
+    { ...GOOD, gemm: { kind: "workgroup", tiles: [{ V: 8, T: 4, keep: 9 }] } },
+    `Expected a field of a tile of gemm but got "keep"`,
+  ],
   [
     { ...GOOD, gemm: { kind: "register", tiles: [{ V: 8, T: 4, W: 1 }] } },
     `Expected a field of a tile of gemm but got "W"`,

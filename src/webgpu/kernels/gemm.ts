@@ -7,7 +7,7 @@
 import type { Launch } from "../kernel.ts";
 import { gemmNaive } from "./gemm_naive.ts";
 import { type GemmProblem, transposed } from "./gemm_problem.ts";
-import { columnGroups, gemmRegister, type RegisterTile, tileFits } from "./gemm_register.ts";
+import { gemmRegister, type RegisterTile, runsOfTiles, tileFits } from "./gemm_register.ts";
 import { gemmWorkgroup, type WorkgroupTile } from "./gemm_workgroup.ts";
 
 export type { Factor, GemmProblem, Placed } from "./gemm_problem.ts";
@@ -62,7 +62,7 @@ function registerCost(tile: RegisterTile, problem: GemmProblem<unknown>): number
   if (keep === undefined) return columns + tiles * LOAD * V;
   const perSum = START + CARRY * (Math.ceil(K2 / keep) - 1);
   return columns + tiles * (KEPT * V + perSum * V * T / K2) +
-    blocks * columnGroups(tile, problem) * KEEP * V;
+    blocks * runsOfTiles(tile, problem) * KEEP * V;
 }
 
 function registerLaunch<T>(tiles: readonly RegisterTile[], problem: GemmProblem<T>): Launch<T> {

@@ -272,20 +272,19 @@ export function tileFits({ keep }: RegisterTile, problem: GemmProblem<unknown>):
 /** Workgroups that keep every core busy; more of them would copy the same rows more often. */
 const ENOUGH_WORKGROUPS = 16;
 
-/** Workgroups along the columns. */
-export function columnGroups(tile: RegisterTile, problem: GemmProblem<unknown>): number {
+/** Workgroups along the columns for tiles that keep rows. */
+export function runsOfTiles({ V, T }: RegisterTile, problem: GemmProblem<unknown>): number {
   const { B1 = 1, B2 = 1, M, N } = problem;
-  const tiles = Math.ceil(N / tile.T);
-  if (tile.keep === undefined) return tiles;
-  const others = B1 * B2 * Math.ceil(M / (tile.V * LANES));
-  return Math.min(tiles, Math.ceil(ENOUGH_WORKGROUPS / others));
+  const others = B1 * B2 * Math.ceil(M / (V * LANES));
+  return Math.min(Math.ceil(N / T), Math.ceil(ENOUGH_WORKGROUPS / others));
 }
 
 /** One tile per invocation, or several that have their rows in common. */
 export function gemmRegister<T>(tile: RegisterTile, problem: GemmProblem<T>): Launch<T> {
-  const { B1 = 1, B2 = 1, M } = problem;
+  const { B1 = 1, B2 = 1, M, N } = problem;
   const { V, T, keep } = tile;
   const access = registerAccess(tile, problem);
+  const along = keep === undefined ? Math.ceil(N / T) : runsOfTiles(tile, problem);
   const body = keep === undefined ? loadedTile : keptTiles;
   const wgsl = `${gemmDeclarations(problem, access)}
 @compute @workgroup_size(${LANES})
@@ -308,7 +307,7 @@ ${body(tile, problem, access)}
     wgsl,
     params: gemmParams(problem, access),
     operands: gemmOperands(problem),
-    workgroups: checkedGrid(Math.ceil(M / (V * LANES)), columnGroups(tile, problem), B1 * B2),
+    workgroups: checkedGrid(Math.ceil(M / (V * LANES)), along, B1 * B2),
     flops: gemmFlops(problem),
     bytes: gemmBytes(problem),
   };
