@@ -113,7 +113,7 @@ function roofOf({ timer, rounds }: Bench, { launches }: Plan, flops: number): Pr
     }),
   }));
   const sizes = Object.fromEntries([...names].map(([{ size }, name]) => [name, size]));
-  return timer.measure(named, sizes, { repeats: Math.max(rounds, 5), flops });
+  return timer.measure(named, sizes, { repeats: Math.max(rounds, 15), flops });
 }
 
 /** One evaluation compared with the peers, after a check that all compute the same. */

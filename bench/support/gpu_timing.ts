@@ -32,6 +32,9 @@ fn main(@builtin(global_invocation_id) g: vec3u) {
   out[g.x + 2u] = ${names.join(" + ")};
 }`;
 
+/** Runs that are not counted, after the first one, which compiles. */
+const WARM_UP = 5;
+
 /** One sequence of launches as measured. */
 export interface Timing {
   /** Median milliseconds. */
@@ -184,6 +187,8 @@ export class GpuTimer {
     const error = await this.#device.popErrorScope();
     if (error !== null) throw new Error(error.message);
     const runs: Run[] = [], peaks: number[] = [], fractions: number[] = [], cpu: number[] = [];
+    // After a pause both threads of a software adapter may share a core for some dozen milliseconds.
+    for (let i = 0; i < WARM_UP; i++) await this.#run(steps);
     for (let i = 0; i < repeats; i++) {
       const before = await this.#run([this.#peak]);
       const run = await this.#run(steps);
