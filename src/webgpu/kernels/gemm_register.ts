@@ -170,7 +170,7 @@ function tileCode<T>(
     }
   }`;
   return {
-    // Zero by an initial value: without one, Deno's compiler clears it before a loop, not in every turn.
+    // Zero by an initial value: without one, wgpu clears it before a loop, not in every turn.
     declare: `var tile = array<${width === 1 ? "f32" : "vec4f"}, ${V * T / width}>();
   let rows = min(p.M - min(m, p.M), ${V}u);
   let columns = min(p.N - n, ${T}u);`,
