@@ -15,7 +15,7 @@ export const EQUIVALENT_KERNELS: Readonly<Record<string, string>> = {
   // vectorWidth: never vec4.
   "69362e66": "the same elements are read, one at a time: slower only",
   // keptTiles: runs longer than all tiles.
-  "0735ff77": "the first workgroup then goes through every tile, the others through none",
+  "e109d4d5": "the first workgroup then goes through every tile, the others through none",
   // pixels: the column just inside of the border.
   "7e6da541": "single columns are those left of the border or right of the vec4: none is at it",
   // im2col: a row's clamp that does nothing.

@@ -24,7 +24,8 @@ const BEHIND = 64 * 1024;
 
 /** A launch in several rows of workgroups, as it is where there are too many for one. */
 function inRows({ wgsl, workgroups: [x, y, z] }: Launch<unknown>): [number, number, number] {
-  const findsItsRow = /\b(?:nwg|grid)\.x\b/.test(wgsl);
+  // Products ask for the number of workgroups as well, by another name: theirs has a meaning per dimension.
+  const findsItsRow = /@builtin\(num_workgroups\) (?:nwg|grid)\b/.test(wgsl);
   return findsItsRow && x > 2 && y === 1 ? [2, Math.ceil(x / 2), z] : [x, y, z];
 }
 

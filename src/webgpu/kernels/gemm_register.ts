@@ -222,7 +222,7 @@ function keptTiles<T>(tile: RegisterTile, problem: GemmProblem<T>, access: GemmA
   const { V, T, keep } = tile;
   const { declare, sums, fill, load, carry, store } = tileCode(tile, problem, access);
   return `  let tiles = (p.N + ${T - 1}u) / ${T}u;
-  let run = (tiles + nwg.y - 1u) / nwg.y;
+  let run = (tiles + launched.y - 1u) / launched.y;
   let end = min((wid.y + 1u) * run, tiles);
 ${rowAddresses(tile, access)}
 ${lines(V / 4, (q) => `var kept${q}: array<vec4f, ${keep}>;`)}
@@ -290,7 +290,7 @@ export function gemmRegister<T>(tile: RegisterTile, problem: GemmProblem<T>): La
 @compute @workgroup_size(${LANES})
 fn main(
   @builtin(workgroup_id) wid: vec3u,
-  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(num_workgroups) launched: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   let m = (wid.x * ${LANES}u + lane) * ${V}u;
