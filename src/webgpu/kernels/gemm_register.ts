@@ -33,7 +33,7 @@ export interface RegisterTile {
   readonly V: number;
   /** Columns per invocation. */
   readonly T: number;
-  /** Elements of a row that an invocation keeps for all its tiles. Default 0: it loads them for each. */
+  /** Elements of a row that an invocation keeps for all its tiles; left out, it loads them for each. */
   readonly keep?: number;
 }
 
