@@ -50,7 +50,8 @@ export async function postedBy(
   const profile = await Deno.makeTempDir();
   const process = new Deno.Command(browser, {
     args: [...FLAGS, `--user-data-dir=${profile}`, `http://127.0.0.1:${server.addr.port}${page}`],
-    env: { TMPDIR: profile },
+    clearEnv: true,
+    env: environment(profile),
     stdout: "null",
     stderr: "null",
   }).spawn();
@@ -70,6 +71,12 @@ export async function postedBy(
     await server.shutdown();
     await removed(profile);
   }
+}
+
+/** Ours, without what turns the Vulkan loader, by way of which SwiftShader is found, to other drivers or to none. */
+function environment(profile: string): Record<string, string> {
+  const { VK_DRIVER_FILES: _, VK_ICD_FILENAMES: __, ...others } = Deno.env.toObject();
+  return { ...others, TMPDIR: profile };
 }
 
 /** Removes a folder into which a browser's children, who outlive it for a moment, may still write. */
