@@ -26,7 +26,7 @@ function caseOf(name: string, executor: Executor): Case {
 /** Buffers as they were made, against the need that follows from the plan. */
 export async function memory(bench: Bench): Promise<SectionReport> {
   const { gpu, config, parameters, variants } = bench;
-  const trainer = await makeTrainer(bench);
+  const trainer = await makeTrainer(bench, () => bench.parameters);
   const training = caseOf(`training, batch ${trainingBatchSize(bench)}`, trainer.executor);
   trainer.destroy();
   const unet = await GpuUNet.create(gpu, config, parameters, {

@@ -20,7 +20,7 @@ export async function training(bench: Bench): Promise<SectionReport> {
   const { gpu, config, variants, rounds, progress } = bench;
   const N = trainingBatchSize(bench);
   progress("training: compiling");
-  const trainer = await makeTrainer(bench);
+  const trainer = await makeTrainer(bench, () => bench.parameters);
   let model: GpuUNet | null = null;
   try {
     const weights = trainer.executor.buffers.parameters as GPUBuffer;

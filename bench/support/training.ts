@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { tensor } from "../../src/math/tensor.ts";
-import type { Parameters } from "../../src/spec/unet_parameters.ts";
+import { type Parameters, zeroParameters } from "../../src/spec/unet_parameters.ts";
 import type { OptimizerStep } from "../../src/webgpu/kernels/optimizer_step.ts";
 import { GpuTrainer, type TrainingBatch } from "../../src/webgpu/trainer.ts";
 import { type Bench, extent } from "./bench.ts";
@@ -15,15 +14,17 @@ export function trainingBatchSize({ quick }: Pick<Bench, "quick">): number {
   return quick ? 2 : 8;
 }
 
-/** A trainer at the start of a run. */
+/** A trainer at the start of a run; the weights are asked for once the device has its shaders. */
 export function makeTrainer(
-  bench: Pick<Bench, "gpu" | "config" | "parameters" | "variants" | "quick">,
+  bench: Pick<Bench, "gpu" | "config" | "variants" | "quick">,
+  weights: () => Parameters,
 ): Promise<GpuTrainer> {
-  const { gpu, config, parameters, variants } = bench;
-  const zeros: Parameters = new Map(
-    [...parameters].map(([name, { shape }]) => [name, tensor(shape)]),
-  );
-  const state = { parameters, moment1: zeros, moment2: zeros, ema: parameters };
+  const { gpu, config, variants } = bench;
+  const state = () => {
+    const parameters = weights();
+    const zeros = zeroParameters(parameters);
+    return { parameters, moment1: zeros, moment2: zeros, ema: parameters };
+  };
   const batch = trainingBatchSize(bench);
   return GpuTrainer.create(gpu, config, state, { ...extent(config), batch, variants });
 }

@@ -20,8 +20,7 @@ import type { Schedule } from "../reference/schedule.ts";
 import { unetBackward, unetForward } from "../reference/unet.ts";
 import type { TrainingState } from "../spec/checkpoint.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
-import { initialParameters, type Parameters } from "../spec/unet_parameters.ts";
-import { zerosLike } from "../reference/nn/zeros_like.ts";
+import { initialParameters, type Parameters, zeroParameters } from "../spec/unet_parameters.ts";
 import { exampleWeights, type Objective, SIMPLE, targetOf, weightedLoss } from "./objective.ts";
 
 /** The examples of one optimiser step. */
@@ -75,8 +74,8 @@ export function initialState(
   seed: number,
   model: Parameters = initialParameters(config, seed),
 ): RunState {
-  const zeros = () => new Map([...model].map(([name, theta]) => [name, zerosLike(theta)]));
-  return { model, ema: model, m: zeros(), v: zeros() };
+  const zeros = zeroParameters(model);
+  return { model, ema: model, m: zeros, v: zeros };
 }
 
 /** How examples are made of images. */

@@ -75,8 +75,9 @@ export function philox4x32(
 }
 
 const TWO_32 = 2 ** 32;
-const low = (n: number): number => n % TWO_32;
-const high = (n: number): number => Math.floor(n / TWO_32);
+/** Words of an integer below 2^53 as int32; `| 0` is defined as reduction modulo 2^32. */
+const low = (n: number): number => n | 0;
+const high = (n: number): number => Math.floor(n / TWO_32) | 0;
 
 /**
  * A reader of the blocks of stream `stream` under `seed`: it writes block `block` into `out`. The key
@@ -90,8 +91,8 @@ export function blockReader(
 ): (block: number, out: Uint32Array) => void {
   checkInteger("seed", seed, 0, Number.MAX_SAFE_INTEGER);
   checkInteger("stream", stream, 0, Number.MAX_SAFE_INTEGER);
-  const c2 = low(stream) | 0, c3 = high(stream) | 0, k0 = low(seed) | 0, k1 = high(seed) | 0;
-  return (block, out) => rounds(out, low(block) | 0, high(block) | 0, c2, c3, k0, k1);
+  const c2 = low(stream), c3 = high(stream), k0 = low(seed), k1 = high(seed);
+  return (block, out) => rounds(out, low(block), high(block), c2, c3, k0, k1);
 }
 
 /**

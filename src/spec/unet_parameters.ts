@@ -162,9 +162,32 @@ export function initialTensor(spec: ParameterSpec, seed: number, number: number)
       return tensor(shape, normalDoubles(seed, stream, 0, size));
     case "varianceScaling": {
       const limit = Math.sqrt(6 / (fanIn(shape) + fanOut(shape)));
-      return tensor(shape, uniformDoubles(seed, stream, 0, size).map((u) => limit * (2 * u - 1)));
+      const out = tensor(shape);
+      // A piece at a time: doubles of a whole tensor would be fresh memory, several times its own size.
+      for (let at = 0; at < size; at += PIECE) {
+        const u = uniformDoubles(seed, stream, at, Math.min(PIECE, size - at));
+        for (let i = 0; i < u.length; i++) out.data[at + i] = limit * (2 * u[i] - 1);
+      }
+      return out;
     }
   }
+}
+
+/** Numbers drawn at once. */
+const PIECE = 4096;
+
+/**
+ * Zeros in the shapes of parameters: where moments start. They share their memory with each other, and
+ * are for reading only.
+ */
+export function zeroParameters(parameters: Parameters): Parameters {
+  const sizes = [...parameters.values()].map(({ data }) => data.length);
+  const zeros = new Float32Array(Math.max(0, ...sizes));
+  return new Map(
+    [...parameters].map((
+      [name, { shape, data }],
+    ) => [name, tensor(shape, zeros.subarray(0, data.length))]),
+  );
 }
 
 /** Inputs that one output sums: C·kH·kW, or I. */

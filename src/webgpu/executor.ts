@@ -93,7 +93,9 @@ export class Executor {
       );
       device.queue.writeBuffer(params, 0, words);
       const encoded = await encode(gpu, plan, buffers, params, onProgress);
-      return new Executor(gpu, plan, buffers, owned, encoded);
+      const executor = new Executor(gpu, plan, buffers, owned, encoded);
+      executor.#load();
+      return executor;
     } catch (error) {
       for (const buffer of owned) buffer.destroy();
       throw error;
@@ -124,14 +126,25 @@ export class Executor {
     );
   }
 
-  #submit(launches: readonly Encoded[]): void {
+  /**
+   * Submits every launch with no workgroups: what a driver puts off until a shader's first launch, and
+   * the clearing of buffers before their first use, goes on in its own thread meanwhile.
+   */
+  #load(): void {
+    this.#submit(this.#encoded, () => [0, 1, 1]);
+  }
+
+  #submit(
+    launches: readonly Encoded[],
+    workgroups: (launch: PlannedLaunch) => PlannedLaunch["workgroups"] = (l) => l.workgroups,
+  ): void {
     if (this.#gpu.lost.reason !== null) throw this.#gpu.lost.reason;
     const encoder = this.#gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const { launch, pipeline, bindGroup } of launches) {
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(...launch.workgroups);
+      pass.dispatchWorkgroups(...workgroups(launch));
     }
     pass.end();
     this.#gpu.device.queue.submit([encoder.finish()]);

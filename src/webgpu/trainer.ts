@@ -113,27 +113,34 @@ export class GpuTrainer {
   /**
    * Compiles the training step and uploads the state.
    *
+   * @param state what to go on from; a function is called once the device has the shaders, so that a
+   * driver which compiles them in a thread of its own does so while the function draws weights or reads them.
    * @throws {ArgumentError} if a parameter is missing or has another shape.
    * @throws {LimitError | OutOfMemoryError | ShaderError | DeviceLostError}
    */
   static async create(
     gpu: Gpu,
     config: UNetConfig,
-    state: TrainingState,
+    state: TrainingState | (() => TrainingState),
     options: GpuTrainerOptions,
   ): Promise<GpuTrainer> {
-    for (const part of STATE_PARTS) checkParameters(config, state[part]);
+    if (typeof state !== "function") checkState(config, state);
     const variants = options.variants ?? defaultVariants(gpu.adapterClass);
     const planned = trainingPlan({ ...options, config, variants });
     const executor = await Executor.create(gpu, planned.plan, {}, options.onProgress);
     const trainer = new GpuTrainer(config, options.accumulation ?? 1, planned, executor);
-    trainer.upload(state);
+    try {
+      trainer.upload(typeof state === "function" ? state() : state);
+    } catch (error) {
+      trainer.destroy();
+      throw error;
+    }
     return trainer;
   }
 
   /** Replaces weights, moments and average; what steps submitted before it gave is forgotten. */
   upload(state: TrainingState): void {
-    for (const part of STATE_PARTS) checkParameters(this.config, state[part]);
+    checkState(this.config, state);
     this.#run = { failure: null };
     for (const part of STATE_PARTS) {
       // At the start of a run, three of the four need not cross over.
@@ -253,6 +260,10 @@ export class GpuTrainer {
     );
     return new Map(specs.map((spec, i) => [spec.name, fromDevice(spec, data[i])]));
   }
+}
+
+function checkState(config: UNetConfig, state: TrainingState): void {
+  for (const part of STATE_PARTS) checkParameters(config, state[part]);
 }
 
 /** Whether every number is +0. */

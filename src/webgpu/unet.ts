@@ -4,7 +4,7 @@
  * @module
  */
 import { ArgumentError, show, unexpected } from "../math/errors.ts";
-import { checkShape, type Tensor, tensor } from "../math/tensor.ts";
+import { checkShape, sizeOf, type Tensor, tensor } from "../math/tensor.ts";
 import type { UNetConfig } from "../spec/unet_config.ts";
 import { timeEmbeddingSize } from "../spec/unet_modules.ts";
 import { type Parameters, unetParameters } from "../spec/unet_parameters.ts";
@@ -131,9 +131,12 @@ export function uploadParameters(
   parameters: Parameters,
 ): void {
   checkParameters(config, parameters);
-  for (const spec of unetParameters(config)) {
+  const specs = unetParameters(config);
+  // Every write takes a copy, so that one array serves all.
+  const scratch = new Float32Array(Math.max(...specs.map(({ shape }) => sizeOf(shape))));
+  for (const spec of specs) {
     const place = tensors.get(spec.name) as PlanTensor;
-    executor.write(place, toDevice(spec, parameters.get(spec.name) as Tensor));
+    executor.write(place, toDevice(spec, parameters.get(spec.name) as Tensor, scratch));
     if (place.buffer === "staging") executor.prepareFrom(place);
   }
 }

@@ -21,9 +21,12 @@ function axes({ name, shape }: Pick<ParameterSpec, "name" | "shape">): [number, 
   return [O, C, sizeOf(shape.slice(2))];
 }
 
-/** `[A, B, C]` → `[C, B, A]`. */
-function reversed(from: Float32Array, [A, B, C]: [number, number, number]): Float32Array {
-  const out = new Float32Array(from.length);
+/** `[A, B, C]` → `[C, B, A]`, written to `out`. */
+function reversed(
+  from: Float32Array,
+  [A, B, C]: [number, number, number],
+  out: Float32Array,
+): Float32Array {
   const stride = B * C;
   let i = 0;
   for (let c = 0; c < C; c++) {
@@ -34,9 +37,13 @@ function reversed(from: Float32Array, [A, B, C]: [number, number, number]): Floa
   return out;
 }
 
-/** A parameter as the device keeps it. */
-export function toDevice(spec: Pick<ParameterSpec, "name" | "shape">, value: Tensor): Float32Array {
-  return reversed(value.data, axes(spec));
+/** A parameter as the device keeps it, written to the beginning of `out`, which is as long or longer. */
+export function toDevice(
+  spec: Pick<ParameterSpec, "name" | "shape">,
+  { data }: Tensor,
+  out = new Float32Array(data.length),
+): Float32Array {
+  return reversed(data, axes(spec), out.subarray(0, data.length));
 }
 
 /** The inverse of {@linkcode toDevice}. */
@@ -45,5 +52,5 @@ export function fromDevice(
   data: Float32Array,
 ): Tensor {
   const [O, C, K] = axes(spec);
-  return tensor(spec.shape, reversed(data, [K, C, O]));
+  return tensor(spec.shape, reversed(data, [K, C, O], new Float32Array(data.length)));
 }

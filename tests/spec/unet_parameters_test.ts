@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ArgumentError } from "../../src/math/errors.ts";
+import { streamOf, uniformDoubles } from "../../src/math/noise.ts";
 import { sizeOf } from "../../src/math/tensor.ts";
 import { unetConfig } from "../../src/spec/unet_config.ts";
 import {
@@ -7,6 +8,7 @@ import {
   initialTensor,
   unetParameterCount,
   unetParameters,
+  zeroParameters,
 } from "../../src/spec/unet_parameters.ts";
 import { CIFAR10, MNIST, MNIST_CLASSES, MNIST_TINY } from "../../src/spec/unet_presets.ts";
 
@@ -78,6 +80,25 @@ Deno.test("initialParameters depend on the seed and on nothing else, tensor by t
   const q = "mid_block.attentions.0.to_q.weight", k = "mid_block.attentions.0.to_k.weight";
   assert(one.get(q)!.data.some((v, i) => v !== two.get(q)!.data[i]));
   assert(one.get(q)!.data.some((v, i) => v !== one.get(k)!.data[i]));
+});
+
+Deno.test("initialTensor draws value i of a long tensor from uniform i of its stream", () => {
+  // More than two pieces of 4096, the last one short.
+  const spec = { name: "w", shape: [30, 100, 3], initialiser: "varianceScaling" } as const;
+  const limit = Math.sqrt(6 / (3 * 100 + 3 * 30));
+  const u = uniformDoubles(3, streamOf("init", 7, 0), 0, 9000);
+  const expected = Float32Array.from(u, (value) => limit * (2 * value - 1));
+  assertEquals(initialTensor(spec, 3, 7).data, expected);
+});
+
+Deno.test("zeroParameters have every name, shape and size, and are zero", () => {
+  const parameters = initialParameters(MNIST_TINY, 1), zeros = zeroParameters(parameters);
+  assertEquals([...zeros.keys()], [...parameters.keys()]);
+  for (const [name, { shape, data }] of zeros) {
+    assertEquals(shape, parameters.get(name)!.shape, name);
+    assertEquals(data, new Float32Array(sizeOf(shape)), name);
+  }
+  assertEquals(zeroParameters(new Map()), new Map());
 });
 
 Deno.test("unetParameters refuse groups and heads that do not divide the channels", () => {

@@ -9,6 +9,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import { ArgumentError } from "../../src/math/errors.ts";
 import { type Tensor, tensor } from "../../src/math/tensor.ts";
 import { NonFiniteLossError } from "../../src/webgpu/errors.ts";
 import type { OptimizerStep } from "../../src/webgpu/kernels/optimizer_step.ts";
@@ -142,6 +143,76 @@ gpuTest("a state comes back as it was uploaded", async () => {
   const trainer = await createTrainer(TIMES, state);
   assertEquals(named(await trainer.download()), named(state));
   trainer.destroy();
+});
+
+/** A device that tells of its calls, the queue's among them. */
+function watched(device: GPUDevice, onCall: (name: string, result: unknown) => void): GPUDevice {
+  const watch = <T extends object>(object: T): T =>
+    new Proxy(object, {
+      get(target, key) {
+        const value = Reflect.get(target, key, target);
+        if (key === "queue") return watch(value as object);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => {
+          const result = Reflect.apply(value, target, args);
+          onCall(String(key), result);
+          return result;
+        };
+      },
+    });
+  return watch(device);
+}
+
+gpuTest(
+  "a state that is a function is asked for once, when the device has the shaders",
+  async () => {
+    const state = trainingState(TIMES.parameters);
+    const calls: string[] = [];
+    const gpu = await testGpu();
+    const device = watched(gpu.device, (name) => calls.push(name));
+    const create = () => {
+      calls.push("asked");
+      return state;
+    };
+    const trainer = await GpuTrainer.create(
+      { ...gpu, device },
+      TIMES.config,
+      create,
+      sizesOf(TIMES),
+    );
+    assertEquals(calls.filter((name) => name === "asked").length, 1);
+    assert(calls.lastIndexOf("createComputePipeline") < calls.indexOf("submit"));
+    assert(calls.indexOf("submit") < calls.indexOf("asked"));
+    assertEquals(named(await trainer.download()), named(state));
+    trainer.destroy();
+  },
+);
+
+gpuTest("a state that cannot be had, or does not fit, leaves nothing allocated", async () => {
+  const gpu = await testGpu();
+  const wrong = { ...trainingState(TIMES.parameters), moment2: new Map() };
+  for (
+    const [ask, message] of [
+      [() => wrong, "Expected a parameter conv_in.weight but got none"],
+      [() => {
+        throw new ArgumentError("no such file");
+      }, "no such file"],
+    ] as const
+  ) {
+    let buffers = 0;
+    const device = watched(gpu.device, (name, result) => {
+      if (name !== "createBuffer") return;
+      buffers++;
+      const buffer = result as GPUBuffer, destroy = buffer.destroy.bind(buffer);
+      buffer.destroy = () => (buffers--, destroy());
+    });
+    await assertRejects(
+      () => GpuTrainer.create({ ...gpu, device }, TIMES.config, ask, sizesOf(TIMES)),
+      ArgumentError,
+      message,
+    );
+    assertEquals(buffers, 0);
+  }
 });
 
 gpuTest("two parts of a batch give the gradients of the whole", async () => {
